@@ -53,3 +53,19 @@ $(SAM_READY): requirements/sam.txt .tools/uv/.installed
 	@test -x .tools/sam/bin/python || $(UV_ENV) $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .tools/sam
 	@$(UV_ENV) $(UV) pip sync --quiet --require-hashes --python .tools/sam/bin/python requirements/sam.txt
 	@touch $@
+
+##@ Dependencies
+
+# The emulator pins botocore, so the largest set is resolved first and the others take its versions.
+COMPILE = $(UV_ENV) UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal --generate-hashes \
+	--python-version 3.11 --no-emit-index-url --no-emit-find-links $(UPGRADE)
+UPGRADE ?=
+
+.PHONY: lock
+lock: .tools/uv/.installed ## Compile pyproject.toml to locked requirements (UPGRADE=--upgrade for newer ones)
+	@$(COMPILE) pyproject.toml sdk/python/pyproject.toml --group dev --group emulator --group sandbox \
+		-o requirements/dev.txt
+	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o layers/common/requirements.txt
+	@$(COMPILE) --group sandbox -c requirements/dev.txt -o sandbox/requirements.txt
+	@$(COMPILE) --group sam -o requirements/sam.txt
+	@$(COMPILE) --group uv -o requirements/uv.txt
