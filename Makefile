@@ -7,15 +7,20 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
+# Which environment of samconfig.toml `make deploy` means: dev or prod.
 ENV ?= dev
 
 VENV := .venv
 BIN := $(VENV)/bin
-UV := .tools/uv/bin/uv
-SAM := .tools/sam/bin/sam
+UV := .tools/bin/uv
+SAM := .tools/bin/sam
 
 READY := $(VENV)/.installed
 SAM_READY := .tools/sam/.installed
+
+# `sam build` looks for uv on PATH, to build the layer. Only these two programs, not their whole environments.
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
 
 ##@ Set up
 
@@ -31,28 +36,113 @@ setup: $(READY) $(SAM_READY) ## Install the tools and libraries into .venv and .
 
 .tools/uv/.installed: requirements/uv.txt requirements/system-packages.sh
 	@PYTHON=$(PYTHON) requirements/system-packages.sh
-	@echo "Installing uv"
-	@rm -rf .tools/uv && mkdir -p .tools
+	@echo "Installing uv" >&2
+	@rm -rf .tools/uv && mkdir -p .tools/bin
 	@$(PYTHON) -m venv .tools/uv
 	@.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@ln -sf ../uv/bin/uv .tools/bin/uv
 	@touch $@
 
 # uv reads none of pip's settings; the environment of a caller must not redirect these installs either.
 UV_ENV := env -u VIRTUAL_ENV -u PYTHONPATH UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
 
-$(READY): requirements/dev.txt .tools/uv/.installed
-	@echo "Installing libraries and checks into $(VENV)"
+$(READY): requirements/dev.txt sdk/python/pyproject.toml .tools/uv/.installed
+	@echo "Installing libraries and checks into $(VENV)" >&2
 	@test -x $(BIN)/python || $(UV_ENV) $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
 	@$(UV_ENV) $(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements/dev.txt
-	@if [ -f sdk/python/pyproject.toml ]; then \
-		$(UV_ENV) $(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e sdk/python; fi
+	@if [ -f sdk/python/README.md ]; then \
+	$(UV_ENV) $(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e sdk/python; fi
 	@touch $@
 
 $(SAM_READY): requirements/sam.txt .tools/uv/.installed
-	@echo "Installing the AWS SAM command line into .tools/sam"
+	@echo "Installing the AWS SAM command line into .tools/sam" >&2
 	@test -x .tools/sam/bin/python || $(UV_ENV) $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .tools/sam
 	@$(UV_ENV) $(UV) pip sync --quiet --require-hashes --python .tools/sam/bin/python requirements/sam.txt
+	@ln -sf ../sam/bin/sam .tools/bin/sam
 	@touch $@
+
+##@ The stack on this machine
+
+LOCAL = $(BIN)/python -m local
+
+.PHONY: demo up down reset logs env invite grant
+demo: $(READY) $(SAM_READY) ## Start the stack and run the main job, its output shown as it is written
+	@$(LOCAL) demo
+
+up: $(READY) $(SAM_READY) ## Start the stack; what it kept from last time is there again
+	@$(LOCAL) up
+
+down: $(READY) ## Close all sessions, settle what they owe, stop the stack, keep its state
+	@$(LOCAL) down
+
+reset: $(READY) ## Stop the stack and forget its state
+	@$(LOCAL) reset
+
+logs: $(READY) ## Follow what functions, emulator and sandboxes log
+	@$(LOCAL) logs
+
+env: $(READY) ## Print export lines: eval "$(make -s env)"
+	@$(LOCAL) env
+
+invite: $(READY) ## Make an invitation to sign up
+	@$(LOCAL) invite
+
+grant: $(READY) ## Give an account credits: make grant EMAIL=a@b.c CREDITS=100
+	@: "$${EMAIL:?say whose: make grant EMAIL=a@b.c CREDITS=100}" "$${CREDITS:?say how many: make grant EMAIL=a@b.c CREDITS=100}"
+	@$(LOCAL) grant "$$EMAIL" "$$CREDITS"
+
+##@ Tests
+
+PYTEST = $(BIN)/python -m pytest
+PYTEST_ARGS ?=
+
+.PHONY: test test-fast test-unit test-agent test-local test-stack gate
+test: lint test-fast test-agent test-stack ## Everything: lint, unit, AWS, SDK, agent, local and, on a stack of its own, stack and gate
+
+test-fast: $(READY) ## What needs no process of its own: unit, AWS (moto) and SDK
+	@$(PYTEST) -q -n 2 tests/unit tests/aws tests/sdk $(PYTEST_ARGS)
+
+test-agent: $(READY) $(SAM_READY) ## The sandbox agent, and the mends of the emulator
+	@$(PYTEST) -q tests/agent tests/local $(PYTEST_ARGS)
+
+test-stack: $(READY) $(SAM_READY) ## The whole system, with the gate, on a stack of its own
+	@$(PYTEST) -q tests/stack $(PYTEST_ARGS)
+
+gate: $(READY) ## What a caller does, with curl and jq, against FILEPATH_URL or the running stack
+	@if [ -z "$${FILEPATH_URL:-}" ]; then eval "$$($(LOCAL) env)"; fi; gates/agents-sdk-e2e.sh
+
+##@ Checks
+
+SHELL_SCRIPTS = .ci/run $(wildcard gates/*.sh requirements/*.sh sandbox/*.sh local/*.sh)
+
+.PHONY: lint format lock-check house-rules validate
+lint: $(READY) $(SAM_READY) ## All static checks
+	@echo "ruff";          $(BIN)/ruff check --quiet
+	@echo "ruff format";   $(BIN)/ruff format --check --quiet || { echo "Run: make format" >&2; exit 1; }
+	@echo "mypy --strict"; $(BIN)/mypy
+	@echo "imports";       out="$$(PYTHONPATH=layers/common $(BIN)/lint-imports 2>&1)" || { echo "$$out"; exit 1; }
+	@echo "shellcheck";    $(BIN)/shellcheck $(SHELL_SCRIPTS)
+	@$(MAKE) house-rules validate
+
+format: $(READY) ## Let ruff format and mend what it can
+	@$(BIN)/ruff check --fix --quiet || true
+	@$(BIN)/ruff format --quiet
+
+house-rules: $(READY) ## The rules of this repository that no linter has
+	@echo "house rules";   $(BIN)/python -m gates
+
+validate: $(READY) $(SAM_READY) ## The template, as SAM and CloudFormation see it
+	@echo "template"; $(SAM) validate --lint --region us-east-1 --template-file template.yaml >/dev/null
+	@$(BIN)/cfn-lint template.yaml
+
+##@ AWS
+
+.PHONY: build deploy
+build: $(SAM_READY) ## Build functions and layer into .aws-sam
+	@$(SAM) build
+
+deploy: build ## Deploy to the AWS account at hand: make deploy ENV=dev
+	@$(SAM) deploy --config-env $(ENV)
 
 ##@ Dependencies
 
@@ -69,3 +159,13 @@ lock: .tools/uv/.installed ## Compile pyproject.toml to locked requirements (UPG
 	@$(COMPILE) --group sandbox -c requirements/dev.txt -o sandbox/requirements.txt
 	@$(COMPILE) --group sam -o requirements/sam.txt
 	@$(COMPILE) --group uv -o requirements/uv.txt
+
+lock-check: $(READY) ## See that the locked requirements are those of pyproject.toml, without network
+	@$(BIN)/python -m gates requirements
+
+##@ Clean
+
+.PHONY: clean
+clean: ## Remove environments, tools, builds and caches; the stack's state stays
+	@rm -rf $(VENV) .tools .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -33,10 +33,11 @@ if ((${#needed[@]} + ${#wanted[@]} == 0)); then
 fi
 
 if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
-  echo "Installing system packages: ${needed[*]} ${wanted[*]}"
+  packages=("${needed[@]}" "${wanted[@]}")
+  echo "Installing system packages: ${packages[*]}" >&2
   export DEBIAN_FRONTEND=noninteractive
   log=$(mktemp)
-  if { apt-get update && apt-get install -y --no-install-recommends "${needed[@]}" "${wanted[@]}"; } >"$log" 2>&1; then
+  if { apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; } >"$log" 2>&1; then
     rm -f "$log"
     exit 0
   fi
