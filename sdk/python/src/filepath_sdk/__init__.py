@@ -1,0 +1,109 @@
+"""Run commands in sandboxes on your own AWS account.
+
+    with Filepath() as fp, fp.sessions.create() as session:
+        print(session.run("make test").stdout)
+
+Names are imported when they are first used: the command line starts without the HTTP library, which costs
+more than all the rest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from filepath_sdk._version import __version__
+from filepath_sdk.errors import (
+    CommandFailed,
+    Conflict,
+    FilepathError,
+    Forbidden,
+    InsufficientCredits,
+    InvalidRequest,
+    NotConfigured,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    SessionClosed,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    Unreachable,
+    WaitTimeout,
+)
+
+if TYPE_CHECKING:
+    from filepath_sdk.client import Filepath
+    from filepath_sdk.models import (
+        ApiKey,
+        Credits,
+        OutputEvent,
+        ProgressEvent,
+        Result,
+        SessionInfo,
+        StatusEvent,
+        TaskEvent,
+        TaskInfo,
+        TaskStatus,
+    )
+    from filepath_sdk.session import Session
+    from filepath_sdk.task import Task
+
+_HOMES = {
+    "Filepath": "client",
+    "Session": "session",
+    "Task": "task",
+    "ApiKey": "models",
+    "Credits": "models",
+    "OutputEvent": "models",
+    "ProgressEvent": "models",
+    "Result": "models",
+    "SessionInfo": "models",
+    "StatusEvent": "models",
+    "TaskEvent": "models",
+    "TaskInfo": "models",
+    "TaskStatus": "models",
+}
+
+__all__ = [
+    "ApiKey",
+    "CommandFailed",
+    "Conflict",
+    "Credits",
+    "Filepath",
+    "FilepathError",
+    "Forbidden",
+    "InsufficientCredits",
+    "InvalidRequest",
+    "NotConfigured",
+    "NotFound",
+    "OutputEvent",
+    "ProgressEvent",
+    "QuotaExceeded",
+    "RateLimited",
+    "Result",
+    "Session",
+    "SessionClosed",
+    "SessionInfo",
+    "StatusEvent",
+    "Task",
+    "TaskEvent",
+    "TaskInfo",
+    "TaskStatus",
+    "TooLarge",
+    "Unauthenticated",
+    "Unavailable",
+    "Unreachable",
+    "WaitTimeout",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
