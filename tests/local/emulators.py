@@ -1,0 +1,112 @@
+"""A running emulator, as the tests of the mends see it."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import sys
+import time
+import urllib.request
+import uuid
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from local.home import REGION, Home
+
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running emulator, and what its tests need of AWS."""
+
+    home: Home
+
+    def client(self, service: str, access_key: str | None = None, secret_key: str | None = None) -> Any:
+        root = self.home.root_key()
+        return boto3.client(
+            service,
+            region_name=REGION,
+            endpoint_url=self.home.emulator_url,
+            aws_access_key_id=access_key or root.access_key,
+            aws_secret_access_key=secret_key or root.secret_key,
+            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+        )
+
+    def role(self, *actions: str) -> str:
+        iam = self.client("iam")
+        name = f"role-{uuid.uuid4().hex[:8]}"
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]
+        statement = {"Effect": "Allow", "Action": [*actions, "logs:*"], "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy)
+        return str(role["Arn"])
+
+    def function(self, code: str, *, layers: tuple[str, ...] = (), actions: tuple[str, ...] = ()) -> str:
+        """A Lambda function of this handler; its ARN."""
+        return str(
+            self.client("lambda").create_function(
+                FunctionName=f"fn-{uuid.uuid4().hex[:8]}",
+                Runtime=RUNTIME,
+                Role=self.role(*actions),
+                Handler="handler.handler",
+                Code={"ZipFile": archive({"handler.py": code})},
+                Layers=list(layers),
+                Timeout=20,
+            )["FunctionArn"]
+        )
+
+    def machine(self, states: dict[str, Any]) -> str:
+        definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states}
+        return str(
+            self.client("stepfunctions").create_state_machine(
+                name=f"machine-{uuid.uuid4().hex[:8]}", definition=json.dumps(definition), roleArn=self.role("*")
+            )["stateMachineArn"]
+        )
+
+    def execution_end(self, execution: str, seconds: float = 20) -> dict[str, Any]:
+        """The execution as it is once it no longer runs."""
+        client = self.client("stepfunctions")
+        return eventually(
+            lambda: found if (found := client.describe_execution(executionArn=execution))["status"] != "RUNNING" else None,
+            seconds,
+        )
+
+
+def archive(files: dict[str, str]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as target:
+        for name, content in files.items():
+            target.writestr(name, content)
+    return data.getvalue()
+
+
+def eventually(observe: Any, seconds: float = 20) -> Any:
+    """What `observe` returns, as soon as it is not None or False."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if seen := observe():
+            return seen
+        time.sleep(0.05)
+    pytest.fail(f"Nothing came within {seconds} s.")
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
