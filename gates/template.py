@@ -1,0 +1,127 @@
+"""The shape of template.yaml and the handlers, and what template and layer must agree on."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gates.boundaries import python_files
+from gates.finding import Finding
+
+TEMPLATE = Path("template.yaml")
+LAYER_MAKEFILE = Path("layers/common/Makefile")
+LONGEST_TEMPLATE = 700
+LONGEST_HANDLER = 60
+ARCHITECTURES = {"x86_64": "x86_64-", "arm64": "aarch64-"}
+
+
+def the_template_is_short(root: Path) -> Iterator[Finding]:
+    if (lines := line_count(root / TEMPLATE)) >= LONGEST_TEMPLATE:
+        yield Finding(
+            TEMPLATE, lines, f"has {lines} lines, not under {LONGEST_TEMPLATE}: it is read in one go"
+        )
+
+
+def handlers_are_thin(root: Path) -> Iterator[Finding]:
+    for path in sorted((root / "functions").glob("*/*.py")):
+        if (lines := line_count(path)) > LONGEST_HANDLER:
+            message = (
+                f"has {lines} lines, over {LONGEST_HANDLER}; what is not event in, reply out is the layer's"
+            )
+            yield Finding(path.relative_to(root), lines, message)
+
+
+def wildcards_have_a_reason(root: Path) -> Iterator[Finding]:
+    """A `*` in an action or resource of a policy has a comment on its line, or alone on the one before."""
+    text = (root / TEMPLATE).read_text()
+    lines = text.splitlines()
+    for scalar in policy_scalars(yaml.compose(text)):
+        number = scalar.start_mark.line
+        if "*" in scalar.value and not (has_comment(lines[number]) or has_comment_alone(lines, number)):
+            yield Finding(TEMPLATE, number + 1, f"{scalar.value!r} has no comment that says why so wide")
+
+
+def has_comment(line: str) -> bool:
+    return re.search(r"\s#\s*\S", line) is not None
+
+
+def has_comment_alone(lines: list[str], number: int) -> bool:
+    return number > 0 and lines[number - 1].lstrip().startswith("#")
+
+
+def policy_scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    """Every scalar in the actions and resources of every policy statement, whatever function it stands in."""
+    if isinstance(node, yaml.MappingNode):
+        keys = {key.value for key, _ in node.value}
+        for key, value in node.value:
+            if "Effect" in keys and key.value in {"Action", "NotAction", "Resource", "NotResource"}:
+                yield from scalars(value)
+            else:
+                yield from policy_scalars(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from policy_scalars(item)
+
+
+def scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from scalars(item)
+    elif isinstance(node, yaml.MappingNode):
+        for _, value in node.value:
+            yield from scalars(value)
+
+
+def the_layer_is_built_for_the_templates_python(root: Path) -> Iterator[Finding]:
+    """A layer for another Python or processor imports fine in tests and fails at the first call in Lambda."""
+    template = yaml.load((root / TEMPLATE).read_text(), Loader=PlainLoader)  # noqa: S506 - a SafeLoader
+    built = dict(re.findall(r"^(LAYER_\w+) \?= (\S+)$", (root / LAYER_MAKEFILE).read_text(), re.MULTILINE))
+    runtime = template.get("Parameters", {}).get("PythonRuntime", {}).get("Default")
+    if runtime != f"python{built['LAYER_PYTHON']}":
+        message = f"LAYER_PYTHON is {built['LAYER_PYTHON']}, the template's default is {runtime}"
+        yield Finding(LAYER_MAKEFILE, 1, message)
+    for architecture in architectures(template):
+        if not built["LAYER_PLATFORM"].startswith(ARCHITECTURES[architecture]):
+            message = f"LAYER_PLATFORM is {built['LAYER_PLATFORM']}, the template's {architecture}"
+            yield Finding(LAYER_MAKEFILE, 1, message)
+
+
+def architectures(template: Any) -> set[str]:
+    functions = [template.get("Globals", {}).get("Function", {})]
+    functions += [item.get("Properties", {}) for item in template.get("Resources", {}).values()]
+    return {name for item in functions for name in item.get("Architectures", [])} or {"x86_64"}
+
+
+class PlainLoader(yaml.SafeLoader):
+    """Reads a template's own tags (!Ref, !Sub) as the plain values below them."""
+
+
+def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_mapping(node, deep=True) if isinstance(node, yaml.MappingNode) else None
+
+
+PlainLoader.add_multi_constructor("!", _plain)
+
+
+def the_layer_keeps_the_services_it_calls(root: Path) -> Iterator[Finding]:
+    """The layer's build takes out what botocore knows of other services; a client of one fails in Lambda."""
+    kept = re.search(r"^AWS_SERVICES := (.*)$", (root / LAYER_MAKEFILE).read_text(), re.MULTILINE)
+    services = set(kept.group(1).split()) if kept else set()
+    for path in python_files(root / "layers/common/filepath"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            for name in re.findall(r"""\b(?:client|resource)\(\s*["']([a-z0-9-]+)["']""", line):
+                if name not in services:
+                    message = f"calls {name}, which is not in AWS_SERVICES of {LAYER_MAKEFILE}"
+                    yield Finding(path.relative_to(root), number, message)
+
+
+def line_count(path: Path) -> int:
+    return len(path.read_text().splitlines())
