@@ -21,6 +21,8 @@ SAM_READY := .tools/sam/.installed
 # `sam build` looks for uv on PATH, to build the layer. Only these two programs, not their whole environments.
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# Trust what this system trusts, as pip and curl do: an index may stand behind a company's own certificate.
+export UV_SYSTEM_CERTS := 1
 
 ##@ Set up
 

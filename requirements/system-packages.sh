@@ -26,6 +26,7 @@ need jq jq
 need make make
 need setpriv util-linux
 need unshare util-linux
+[[ -e /etc/ssl/certs/ca-certificates.crt || -e /etc/pki/tls/certs/ca-bundle.crt ]] || needed+=(ca-certificates)
 want bwrap bubblewrap # sandboxes as processes fall back to unshare without it
 
 if ((${#needed[@]} + ${#wanted[@]} == 0)); then
