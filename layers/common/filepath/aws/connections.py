@@ -1,0 +1,90 @@
+"""Open sockets, of clients and of agents.
+
+An address is `apiId/stage/connectionId`, taken from the event that opened the connection: so a function can answer
+on an API that it could not name in the template without a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from filepath.access import Scope
+from filepath.aws import keys, records, table
+from filepath.aws.table import Delete, Item, Put
+
+_KEPT_SECONDS = 3 * 3600
+"""API Gateway ends every connection after two hours; a `$disconnect` that never came leaves its item until then."""
+
+
+@dataclass(frozen=True)
+class ClientConnection:
+    """A client's socket: whose it is, what it may ask, and what it wants to hear of (all, where both are None)."""
+
+    address: str
+    user_id: str
+    credential_id: str
+    scopes: frozenset[Scope]
+    session_id: str | None = None
+    workflow_id: str | None = None
+
+    def hears(self, session_id: str, workflow_id: str) -> bool:
+        return self.session_id in {None, session_id} and self.workflow_id in {None, workflow_id}
+
+
+@dataclass(frozen=True)
+class AgentConnection:
+    address: str
+    session_id: str
+    user_id: str
+    instance: str
+
+
+def open_client(connection: ClientConnection, now: int) -> None:
+    item = {**records.item_of(connection), **_kept(now)}
+    table.transact(
+        [
+            Put({**keys.connection(connection.address), **item}),
+            Put({**keys.user_connection(connection.user_id, connection.address), **item}),
+        ]
+    )
+
+
+def client(address: str) -> ClientConnection | None:
+    item = table.get(keys.connection(address))
+    return _client(item) if item else None
+
+
+def clients_of(user_id: str) -> list[ClientConnection]:
+    return [_client(item) for item in table.query_all(keys.user_partition(user_id), prefix="CONNECTION#")]
+
+
+def close_client(connection: ClientConnection) -> None:
+    table.transact(
+        [
+            Delete(keys.connection(connection.address)),
+            Delete(keys.user_connection(connection.user_id, connection.address)),
+        ]
+    )
+
+
+def open_agent(connection: AgentConnection, now: int) -> None:
+    table.put(Put({**keys.connection(connection.address), **records.item_of(connection), **_kept(now)}))
+
+
+def agent(address: str) -> AgentConnection | None:
+    item = table.get(keys.connection(address))
+    return AgentConnection(**records.fields_of(AgentConnection, item)) if item else None
+
+
+def close_agent(address: str) -> None:
+    table.delete(Delete(keys.connection(address)))
+
+
+def _kept(now: int) -> Mapping[str, int]:
+    return {"expiresAt": now // 1000 + _KEPT_SECONDS}
+
+
+def _client(item: Item) -> ClientConnection:
+    arguments = records.fields_of(ClientConnection, item)
+    return ClientConnection(**arguments | {"scopes": frozenset(map(Scope, item.get("scopes", ())))})

@@ -1,0 +1,72 @@
+"""Credits in the table: the account's amounts, which only ever move together, and the ledger of what moved them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from filepath import credit
+from filepath.aws import keys, table
+from filepath.aws.table import Put, Update
+from filepath.credit import Account, Movement
+
+
+def account(user_id: str) -> Account:
+    item = table.get(keys.credit(user_id)) or {}
+    return Account(**{name: item.get(name, 0) for name in ("granted", "charged", "held", "available")})
+
+
+def opened(user_id: str, credits: int) -> Put:
+    return Put({**keys.credit(user_id), **asdict(Account().moved(credit.grant(credits))), "sandboxes": 0}, new=True)
+
+
+def held(user_id: str, credits: int) -> Update:
+    """Refused where there are not so many available."""
+    return _moved(user_id, credit.hold(credits), "#available >= :credits", {"credits": credits})
+
+
+def settled(user_id: str, hold: int, charged: int) -> Update:
+    """Refused where so much is not held: then a hold was settled before, and this is a fault."""
+    return _moved(user_id, credit.settle(hold, charged), "#held >= :hold", {"hold": hold})
+
+
+def granted(user_id: str, credits: int) -> Update:
+    return _moved(user_id, credit.grant(credits), "attribute_exists(pk)", {})
+
+
+def entered(user_id: str, at: int, entry_id: str, kind: str, credits: int) -> Put:
+    """A line of the ledger: `credits` is what it added to the balance."""
+    line = {"kind": kind, "credits": credits, "at": at, "reference": entry_id}
+    return Put({**keys.ledger_entry(user_id, at, entry_id), **line}, new=True)
+
+
+def sandbox_counted(user_id: str, per_account: int) -> Update:
+    """Refused where the account runs as many as it may, or has no credit."""
+    return Update(
+        keys.credit(user_id),
+        condition="(#available > :none OR #held > :none) AND #sandboxes < :limit",
+        add={"sandboxes": 1},
+        values={"none": 0, "limit": per_account},
+    )
+
+
+def sandbox_released(user_id: str) -> Update:
+    return Update(keys.credit(user_id), condition="#sandboxes > :none", add={"sandboxes": -1}, values={"none": 0})
+
+
+def stack_counted(per_stack: int) -> Update:
+    """Refused where the whole stack runs as many sandboxes as its owner allows."""
+    return Update(
+        keys.STACK,
+        condition="attribute_not_exists(#sandboxes) OR #sandboxes < :limit",
+        add={"sandboxes": 1},
+        values={"limit": per_stack},
+    )
+
+
+def stack_released() -> Update:
+    return Update(keys.STACK, condition="#sandboxes > :none", add={"sandboxes": -1}, values={"none": 0})
+
+
+def _moved(user_id: str, movement: Movement, condition: str, values: dict[str, int]) -> Update:
+    changes = {name: amount for name, amount in asdict(movement).items() if amount}
+    return Update(keys.credit(user_id), condition=condition, add=changes, values=values)

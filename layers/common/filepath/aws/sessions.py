@@ -1,0 +1,329 @@
+"""Sessions in the table. Each write that moves one carries, as its condition, what must still be so.
+
+`wakeToken` is the Step Functions callback that the session's machine waits on, `wakeEntered` when that wait began: an
+invocation that AWS delivers late never puts its token over a newer one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from filepath import ids
+from filepath.aws import credits, keys, records, table
+from filepath.aws.idempotency import IdempotencyKey, kept
+from filepath.aws.table import ConditionFailed, Delete, Item, Key, Put, TransactionRefused, Update, Write
+from filepath.errors import InsufficientCredits, QuotaExceeded
+from filepath.session import (
+    OPEN,
+    Reason,
+    Session,
+    SessionStatus,
+    active_since,
+    debounce,
+    seconds,
+)
+from filepath.settings import settings
+
+
+def get(session_id: str) -> Session | None:
+    item = table.get(keys.session(session_id))
+    return _session(item) if item else None
+
+
+def environment(session_id: str) -> dict[str, str]:
+    item = table.get(keys.session_env(session_id))
+    return dict(item["env"]) if item else {}
+
+
+def owned_by(user_id: str, after: str | None, limit: int) -> tuple[list[Session], str | None]:
+    """Newest first, and where to go on. Who is listed lags by moments, what is shown of them does not."""
+    owner = f"{user_id}#sessions"
+    position = {**keys.session(after), "ownerPk": owner, "ownerSk": after} if after else None
+    page = table.query(owner, index=keys.OWNER, after=position, limit=limit, backwards=True)
+    found = [_session(item) for item in table.get_many([_key(item) for item in page.items])]
+    return found, page.last["ownerSk"] if page.last else None
+
+
+def live() -> Iterator[Session]:
+    """Those that are not over, for reconcile."""
+    found = [_key(item) for item in table.query_all(keys.LIVE_SESSIONS, index=keys.LIVE)]
+    yield from map(_session, table.get_many(found))
+
+
+def create(
+    session: Session, env: Mapping[str, str], answer: Mapping[str, object], idempotency: IdempotencyKey | None
+) -> None:
+    """Counts the sandbox and creates the session. Raises QuotaExceeded, InsufficientCredits, or, where the same
+    Idempotency-Key got there first, TransactionRefused with the position of the last write."""
+    limits = settings()
+    writes: list[Write] = [
+        credits.sandbox_counted(session.user_id, limits.sandboxes_per_account),
+        credits.stack_counted(limits.sandboxes_per_stack),
+        Put(
+            {
+                **keys.session(session.session_id),
+                **records.item_of(session),
+                "ownerPk": f"{session.user_id}#sessions",
+                "ownerSk": session.session_id,
+                "livePk": keys.LIVE_SESSIONS,
+                "liveSk": session.session_id,
+            },
+            new=True,
+        ),
+        Put({**keys.session_env(session.session_id), "env": env}, new=True),
+        *kept(idempotency, answer, session.created_at),
+    ]
+    try:
+        table.transact(writes)
+    except TransactionRefused as error:
+        _explain(error, session.user_id)
+        raise
+
+
+def _explain(error: TransactionRefused, user_id: str) -> None:
+    """Raises what a refused creation means to the caller; returns where it means a replay."""
+    if 0 in error.refused:
+        if credits.account(user_id).balance <= 0:
+            raise InsufficientCredits(
+                "A session needs credits on the account, and there are none. Ask the owner for a grant."
+            ) from error
+        raise QuotaExceeded(
+            "This account runs as many sandboxes as it may. Close a session, or wait for one to end.", retry_after=30
+        ) from error
+    if 1 in error.refused:
+        raise QuotaExceeded("All sandboxes of this stack are in use. Try again later.", retry_after=60) from error
+
+
+# Launching
+
+
+def launch(session_id: str, token: str) -> Session | None:
+    """The session with the token its sandbox is to show: `token`, unless an earlier try noted one, since every try
+    must start the same. None where there is nothing to launch any more."""
+    try:
+        item = table.update(
+            Update(
+                keys.session(session_id),
+                condition="#status = :starting AND attribute_not_exists(#instance)",
+                default={"token": token, "tokenHash": ids.hashed(token)},
+                values={"starting": SessionStatus.STARTING},
+            )
+        )
+    except ConditionFailed:
+        return None
+    return _session(item)
+
+
+def launched(session_id: str, task_arn: str) -> None:
+    table.update(Update(keys.session(session_id), condition="attribute_exists(pk)", set={"taskArn": task_arn}))
+
+
+def bind(session_id: str, token: str, instance: str) -> Session | None:
+    """Lets in the first agent that shows the token, and nobody else from then on: RunTask's overrides, where the
+    token travelled, can be read by whoever may describe tasks."""
+    try:
+        item = table.update(
+            Update(
+                keys.session(session_id),
+                condition="#tokenHash = :hash AND attribute_not_exists(#gone)"
+                " AND (attribute_not_exists(#instance) OR #instance = :instance)",
+                set={"instance": instance},
+                remove=["token"],
+                values={"hash": ids.hashed(token), "instance": instance},
+            )
+        )
+    except ConditionFailed:
+        return None
+    return _session(item)
+
+
+def connected(session_id: str, instance: str, address: str, now: int) -> Session | None:
+    """The session with `address` as where its agent is reached; None where the agent is not, or no more, its own."""
+    try:
+        return _session(
+            table.update(
+                Update(
+                    keys.session(session_id),
+                    condition="#instance = :instance AND attribute_not_exists(#gone)",
+                    set={"connectionId": address, "lastHeard": now},
+                    values={"instance": instance},
+                )
+            )
+        )
+    except ConditionFailed:
+        return None
+
+
+def ready(session_id: str, now: int) -> bool:
+    """True for the one hello that made a starting session ready."""
+    try:
+        table.update(
+            Update(
+                keys.session(session_id),
+                condition="#status = :starting",
+                set={"status": SessionStatus.READY, "readyAt": now, "lastActive": now},
+                values={"starting": SessionStatus.STARTING},
+            )
+        )
+    except ConditionFailed:
+        return False
+    return True
+
+
+def disconnected(session_id: str, address: str) -> None:
+    """Forgets a connection, unless another has taken its place: a `$disconnect` may come late."""
+    try:
+        table.update(
+            Update(
+                keys.session(session_id),
+                condition="#connectionId = :address",
+                remove=["connectionId"],
+                values={"address": address},
+            )
+        )
+    except ConditionFailed:
+        return
+
+
+def heard(session_id: str, now: int) -> Session | None:
+    """Notes that its agent spoke; None once the sandbox is known to be gone."""
+    try:
+        return _session(
+            table.update(
+                Update(
+                    keys.session(session_id),
+                    condition="attribute_exists(pk) AND attribute_not_exists(#gone)",
+                    set={"lastHeard": now},
+                )
+            )
+        )
+    except ConditionFailed:
+        return None
+
+
+# Waiting and waking
+
+
+def awaits(session_id: str, token: str, entered: str) -> Session | None:
+    """Stores what its machine waits on and returns the session as it is then: who stores a token must look whether
+    the fact it waits for is there already. None where a later wait has begun."""
+    try:
+        return _session(
+            table.update(
+                Update(
+                    keys.session(session_id),
+                    condition="attribute_exists(pk)"
+                    " AND (attribute_not_exists(#wakeEntered) OR #wakeEntered <= :entered)",
+                    set={"wakeToken": token, "wakeEntered": entered},
+                    values={"entered": entered},
+                )
+            )
+        )
+    except ConditionFailed:
+        return None
+
+
+def active(session: Session, now: int) -> bool:
+    """True for the one activity in each debounce that is to beat the session's alarm."""
+    try:
+        table.update(
+            Update(
+                keys.session(session.session_id),
+                condition="#status IN (:starting, :ready) AND #lastActive <= :before",
+                set={"lastActive": now},
+                values={**_OPEN, "before": now - seconds(debounce(session.idle_seconds))},
+            )
+        )
+    except ConditionFailed:
+        return False
+    return True
+
+
+# Ending
+
+_OPEN = {status.value: status for status in OPEN}
+
+
+def close(session_id: str, reason: Reason, now: int) -> Session | None:
+    """Writes that the session is to end; None where that stands already, or it is over."""
+    return _closing(
+        Update(
+            keys.session(session_id),
+            condition="#status IN (:starting, :ready)",
+            set={"status": SessionStatus.CLOSING, "reason": reason, "closingAt": now},
+            values=_OPEN,
+        )
+    )
+
+
+def close_if_idle(session: Session, now: int) -> Session | None:
+    """The same, only while no task is open and nothing happened for the idle time; None where something did."""
+    return _closing(
+        Update(
+            keys.session(session.session_id),
+            condition="#status IN (:starting, :ready) AND attribute_not_exists(#openTasks) AND #lastActive <= :since",
+            set={"status": SessionStatus.CLOSING, "reason": Reason.IDLE, "closingAt": now},
+            values={**_OPEN, "since": active_since(session, now)},
+        )
+    )
+
+
+def _closing(write: Update) -> Session | None:
+    try:
+        return _session(table.update(write))
+    except ConditionFailed:
+        return None
+
+
+def gone(session_id: str, reason: Reason) -> Session | None:
+    """Writes that its sandbox does not run any more, as the first to know; None where it was known."""
+    try:
+        return _session(
+            table.update(
+                Update(
+                    keys.session(session_id),
+                    condition="attribute_exists(pk) AND attribute_not_exists(#gone)",
+                    set={"gone": reason},
+                    remove=["connectionId"],
+                )
+            )
+        )
+    except ConditionFailed:
+        return None
+
+
+def finish(session: Session, status: SessionStatus, now: int) -> bool:
+    """The end, once no task is open: the sandbox is counted off, secrets are forgotten. False where somebody did it
+    before, or a task is not settled yet."""
+    writes: list[Write] = [
+        Update(
+            keys.session(session.session_id),
+            condition="#status = :closing AND attribute_not_exists(#openTasks)",
+            set={
+                "status": status,
+                "closedAt": now,
+                "expiresAt": now // 1000 + settings().retention_days * 24 * 3600,
+            },
+            remove=["livePk", "liveSk", "token", "tokenHash", "wakeToken", "connectionId"],
+            values={"closing": SessionStatus.CLOSING},
+        ),
+        credits.sandbox_released(session.user_id),
+        credits.stack_released(),
+        Delete(keys.session_env(session.session_id)),
+    ]
+    try:
+        table.transact(writes)
+    except TransactionRefused:
+        return False
+    return True
+
+
+def _key(item: Item) -> Key:
+    return {"pk": item["pk"], "sk": item["sk"]}
+
+
+def _session(item: Item) -> Session:
+    arguments = records.fields_of(Session, item)
+    arguments["status"] = SessionStatus(item["status"])
+    arguments |= {name: Reason(item[name]) for name in ("reason", "gone") if name in item}
+    return Session(**arguments)

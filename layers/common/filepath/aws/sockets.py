@@ -1,0 +1,81 @@
+"""Posting to open sockets through API Gateway's management API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
+from filepath.aws import clients, connections
+from filepath.aws.connections import ClientConnection
+from filepath.settings import settings
+
+logger = Logger(child=True)
+
+
+def post(address: str, message: str) -> bool:
+    """False where the connection is gone, or could not be reached: what it missed, it reads when it comes back."""
+    endpoint, connection_id = _endpoint(address)
+    try:
+        clients.management(endpoint).post_to_connection(ConnectionId=connection_id, Data=message.encode())
+    except (ClientError, BotoCoreError) as error:
+        logger.info("a connection could not be posted to", extra={"connection": address, "error": str(error)})
+        return False
+    return True
+
+
+def tell(user_id: str, session_id: str, workflow_id: str, messages: Iterable[str]) -> bool:
+    """Sends the messages to those of the account's clients that want to hear of this workflow: to all at once, one
+    second, no second try; who is gone is forgotten. False where nobody listens."""
+    listeners = [client for client in connections.clients_of(user_id) if client.hears(session_id, workflow_id)]
+    for message in messages if listeners else ():
+        _broadcast(listeners, message)
+    return bool(listeners)
+
+
+def _broadcast(to: list[ClientConnection], message: str) -> None:
+    if len(to) == 1:
+        _post_or_forget(to[0], message)
+    else:
+        list(_threads().map(lambda connection: _post_or_forget(connection, message), to))
+
+
+def disconnect(address: str) -> None:
+    endpoint, connection_id = _endpoint(address)
+    try:
+        clients.management(endpoint).delete_connection(ConnectionId=connection_id)
+    except (ClientError, BotoCoreError) as error:
+        logger.info("a connection could not be closed", extra={"connection": address, "error": str(error)})
+
+
+def disconnect_credential(user_id: str, credential_id: str) -> None:
+    """Closes the sockets that were opened with a key or token that is no more."""
+    for client in connections.clients_of(user_id):
+        if client.credential_id == credential_id:
+            connections.close_client(client)
+            disconnect(client.address)
+
+
+def _post_or_forget(connection: ClientConnection, message: str) -> None:
+    endpoint, connection_id = _endpoint(connection.address)
+    management = clients.management(endpoint)
+    try:
+        management.post_to_connection(ConnectionId=connection_id, Data=message.encode())
+    except management.exceptions.GoneException:
+        connections.close_client(connection)
+    except (ClientError, BotoCoreError) as error:
+        logger.info("a client missed an event", extra={"connection": connection.address, "error": str(error)})
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=16)
+
+
+def _endpoint(address: str) -> tuple[str, str]:
+    api_id, stage, connection_id = address.split("/")
+    form = settings().management_endpoint
+    return form.format(apiId=api_id, stage=stage, region=settings().region), connection_id

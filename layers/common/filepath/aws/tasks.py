@@ -1,0 +1,281 @@
+"""Tasks in the table, each in its session's partition; what it is to run lies apart, so that the item stays small."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from filepath.aws import credits, keys, objects, records, table
+from filepath.aws.idempotency import IdempotencyKey, kept
+from filepath.aws.table import ConditionFailed, Item, Put, TransactionRefused, Update, Write
+from filepath.credit import charge_for
+from filepath.errors import InsufficientCredits, QuotaExceeded, SessionClosed
+from filepath.protocol import End
+from filepath.session import MAX_OPEN_TASKS, OPEN, Session
+from filepath.settings import settings
+from filepath.task import Outcome, Task, TaskStatus
+
+_INLINE_INPUTS = 16 * 1024
+"""Encoded bytes of command, environment and stdin kept in the table: with them an exec fits well in one message."""
+_OPEN_TASK_STATUS: Mapping[str, str] = {"queued": TaskStatus.QUEUED, "running": TaskStatus.RUNNING}
+_NOT_OVER = "#status IN (:queued, :running)"
+
+
+def get(workflow_id: str) -> Task | None:
+    item = table.get(keys.task(workflow_id))
+    return _task(item) if item else None
+
+
+def get_many(workflow_ids: Iterable[str]) -> list[Task]:
+    return [_task(item) for item in table.get_many([keys.task(workflow_id) for workflow_id in workflow_ids])]
+
+
+def of_session(session_id: str, after: str | None, limit: int) -> tuple[list[Task], str | None]:
+    """Newest first, and where to go on."""
+    position = keys.task(after) if after else None
+    page = table.query(
+        keys.session_partition(session_id), prefix="TASK#", after=position, limit=limit, backwards=True
+    )
+    found = [_task(item) for item in page.items]
+    return found, found[-1].workflow_id if page.last else None
+
+
+def owned_by(user_id: str, after: str | None, limit: int) -> tuple[list[Task], str | None]:
+    owner = f"{user_id}#tasks"
+    position = None
+    if after:
+        after_time, after_id = after.split("~")
+        position = {**keys.task(after_id), "ownerPk": owner, "ownerSk": f"{after_time}~{after_id}"}
+    page = table.query(owner, index=keys.OWNER, after=position, limit=limit, backwards=True)
+    found = table.get_many([{"pk": item["pk"], "sk": item["sk"]} for item in page.items])
+    return [_task(item) for item in found], page.last["ownerSk"] if page.last else None
+
+
+def inputs(task: Task) -> dict[str, Any]:
+    """`command`, `env`, `cwd` and `stdin` of a task."""
+    if task.inputs_key:
+        loaded: dict[str, Any] = json.loads(objects.read(task.inputs_key))
+        return loaded
+    item = table.get(keys.inputs(task.workflow_id))
+    return json.loads(item["inputs"]) if item else {}
+
+
+def submit(
+    task: Task, inputs: Mapping[str, Any], answer: Mapping[str, object], idempotency: IdempotencyKey | None
+) -> None:
+    """Holds the credits and queues the task, or does neither. Raises InsufficientCredits, SessionClosed,
+    QuotaExceeded, or TransactionRefused where the same Idempotency-Key got there first."""
+    encoded = json.dumps(inputs, ensure_ascii=False)
+    inline = len(encoded.encode()) <= _INLINE_INPUTS
+    inputs_key = None if inline else f"inputs/{task.workflow_id}.json"
+    if inputs_key:
+        objects.write(inputs_key, encoded.encode())
+    writes: list[Write] = [
+        credits.held(task.user_id, task.held),
+        _opened(task),
+        Put(_task_item(task, inputs_key), new=True),
+        *([Put({**keys.inputs(task.workflow_id), "inputs": encoded, **_kept(task.created_at)})] if inline else []),
+        *kept(idempotency, answer, task.created_at),
+    ]
+    try:
+        table.transact(writes)
+    except TransactionRefused as error:
+        _explain(error, task)
+        raise
+
+
+def _opened(task: Task) -> Update:
+    """Counts the task as open in its session, which must take tasks and be its caller's."""
+    return Update(
+        keys.session(task.session_id),
+        condition="#status IN (:starting, :ready) AND attribute_not_exists(#gone) AND #userId = :user"
+        " AND (attribute_not_exists(#openTasks) OR size(#openTasks) < :limit)",
+        add={"openTasks": {task.workflow_id}},
+        values={
+            **{status.value: status for status in OPEN},
+            "user": task.user_id,
+            "limit": MAX_OPEN_TASKS,
+        },
+    )
+
+
+def _explain(error: TransactionRefused, task: Task) -> None:
+    """Raises what a refused submission means to the caller; returns where it means a replay."""
+    if 1 in error.refused:
+        if len(error.refused[1].get("openTasks", ())) >= MAX_OPEN_TASKS:
+            raise QuotaExceeded(
+                f"This session has {MAX_OPEN_TASKS} open tasks. Wait for one to end, or use another session.",
+                retry_after=5,
+            ) from error
+        raise SessionClosed("This session takes no more tasks. Create a new one.") from error
+    if 0 in error.refused:
+        available = error.refused[0].get("available", 0)
+        raise InsufficientCredits(
+            f"This task would hold {task.held} credits, and {available} are available. Give it a shorter"
+            " timeoutSeconds, wait for running tasks to end, or ask the owner for a grant.",
+            details={"needed": task.held, "available": available},
+        ) from error
+
+
+# What happens to a task
+
+
+def awaits(workflow_id: str, token: str, entered: str) -> Task | None:
+    """Stores what its machine waits on; None where a later wait has begun, or the task is over."""
+    return _updated(
+        workflow_id,
+        f"{_NOT_OVER} AND (attribute_not_exists(#wakeEntered) OR #wakeEntered <= :entered)",
+        {"entered": entered},
+        set={"wakeToken": token, "wakeEntered": entered},
+    )
+
+
+def dispatch(workflow_id: str) -> Task | None:
+    """Gives the task to its session's sandbox: from here on only the sandbox can end it. None where it was cancelled
+    first, or is over."""
+    return _updated(
+        workflow_id, f"{_NOT_OVER} AND attribute_not_exists(#cancelSignal)", {}, set={"dispatched": True}
+    )
+
+
+def started(workflow_id: str, now: int) -> Task | None:
+    """None where the task is over, or is none of the session's: its agent is then to stop it."""
+    return _updated(
+        workflow_id,
+        f"{_NOT_OVER} AND #dispatched = :true",
+        {"true": True},
+        set={"status": TaskStatus.RUNNING},
+        default={"startedAt": now},
+    )
+
+
+def ended(workflow_id: str, end: End, now: int) -> Task | None:
+    """Keeps the wait status; a second one changes nothing. None where the task is over."""
+    return _updated(workflow_id, f"{_NOT_OVER} AND #dispatched = :true", {"true": True}, default=_end(end, now))
+
+
+def exited(workflow_id: str, end: End, now: int) -> Task | None:
+    """Keeps that all was reported and stored. None where the task is over."""
+    return _updated(
+        workflow_id,
+        f"{_NOT_OVER} AND #dispatched = :true",
+        {"true": True},
+        set={"exited": True},
+        default=_end(end, now),
+    )
+
+
+def _end(end: End, now: int) -> dict[str, Any]:
+    started_at = {} if end.cause == "not_started" else {"startedAt": now - end.run_ms}
+    return {"end": end.params(), **started_at}
+
+
+def progressed(workflow_id: str, percent: int, message: str | None) -> Task | None:
+    said = {} if message is None else {"message": message}
+    return _updated(
+        workflow_id,
+        f"{_NOT_OVER} AND #dispatched = :true",
+        {"true": True},
+        set={"progress": percent, **said},
+    )
+
+
+def cancel(workflow_id: str, signal: str) -> Task | None:
+    """Keeps that the task is to end; the last signal asked for counts. None where it is over."""
+    return _updated(workflow_id, _NOT_OVER, {}, set={"cancelSignal": signal})
+
+
+def settle(task: Task, session: Session, outcome: Outcome, output_bytes: int, now: int) -> Task | None:
+    """The end of the task and of its hold, in one: None where it was settled before, or its log grew meanwhile."""
+    charged = charge_for(outcome.run_ms, task.held)
+    over = {
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "exitCode": outcome.exit_code,
+        "signal": outcome.signal,
+        "message": outcome.message or task.message,
+        "charged": charged,
+        "outputBytes": output_bytes,
+        "finishedAt": now,
+        **_kept(now),
+    }
+    writes: list[Write] = [
+        Update(
+            keys.task(task.workflow_id),
+            condition=_NOT_OVER,
+            set={name: value for name, value in over.items() if value is not None},
+            remove=["wakeToken"],
+            values=_OPEN_TASK_STATUS,
+        ),
+        credits.settled(task.user_id, task.held, charged),
+        Update(
+            keys.session(task.session_id),
+            condition="contains(#openTasks, :task)",
+            set={"lastActive": max(now, session.last_active)},
+            discard={"openTasks": {task.workflow_id}},
+            values={"task": task.workflow_id},
+        ),
+        _sealed(task.workflow_id, output_bytes, now),
+    ]
+    if charged:
+        writes.append(credits.entered(task.user_id, now, task.workflow_id, "charge", -charged))
+    try:
+        table.transact(writes)
+    except TransactionRefused:
+        return None
+    return get(task.workflow_id)
+
+
+def _sealed(workflow_id: str, stored: int, now: int) -> Update:
+    """Closes the log at the length it was read with: what comes later is refused, so that the length stays true."""
+    unchanged = "#stored = :stored" if stored else "attribute_not_exists(#stored)"
+    return Update(
+        keys.log(workflow_id),
+        condition=unchanged,
+        set={"sealed": True, **_kept(now)},
+        values={"stored": stored} if stored else {},
+    )
+
+
+def _updated(
+    workflow_id: str,
+    condition: str,
+    values: Mapping[str, Any],
+    *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002 - the clause's name
+    default: Mapping[str, Any] | None = None,
+) -> Task | None:
+    write = Update(
+        keys.task(workflow_id),
+        condition=condition,
+        set=set or {},
+        default=default or {},
+        values={**_OPEN_TASK_STATUS, **values},
+    )
+    try:
+        return _task(table.update(write))
+    except ConditionFailed:
+        return None
+
+
+def _kept(now: int) -> dict[str, int]:
+    return {"expiresAt": now // 1000 + settings().retention_days * 24 * 3600}
+
+
+def _task_item(task: Task, inputs_key: str | None) -> Item:
+    return {
+        **keys.task(task.workflow_id),
+        **records.item_of(task),
+        "inputsKey": inputs_key,
+        "ownerPk": f"{task.user_id}#tasks",
+        "ownerSk": f"{task.created_at:013d}~{task.workflow_id}",
+    }
+
+
+def _task(item: Item) -> Task:
+    arguments = records.fields_of(Task, item)
+    arguments["status"] = TaskStatus(item["status"])
+    if "end" in item:
+        arguments["end"] = End.of(item["end"])
+    return Task(**arguments)

@@ -1,0 +1,57 @@
+"""From any exception to what a caller is told: done once, at each door."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel, ValidationError
+
+from filepath.errors import FilepathError, InternalError, InvalidRequest, Unavailable
+
+logger = Logger(child=True)
+
+_BUSY = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+
+
+def explained(error: Exception) -> FilepathError:
+    if isinstance(error, FilepathError):
+        return error
+    if isinstance(error, ValidationError):
+        return _invalid(error)
+    if _is_passing(error):
+        logger.warning("AWS did not take a call", exc_info=error)
+        return Unavailable("The platform is busy. Send the same request again in a moment.", retry_after=1)
+    logger.error("unexpected failure", exc_info=error)
+    return InternalError()
+
+
+def subject(request: BaseModel) -> dict[str, str]:
+    """The ids in a request, for every log line about it."""
+    return {name: value for name in ("session_id", "workflow_id") if (value := getattr(request, name, None))}
+
+
+def _invalid(error: ValidationError) -> FilepathError:
+    problems = [
+        {"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"]}
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    first = problems[0]
+    return InvalidRequest(
+        f"{first['field'] or 'The request'}: {first['problem']}. Correct it and send it again.",
+        details={"fields": problems},
+    )
+
+
+def _is_passing(error: Exception) -> bool:
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return error.response["Error"].get("Code") in _BUSY or status >= 500
+    return isinstance(error, BotoCoreError)

@@ -1,0 +1,178 @@
+"""What an agent's messages cause. Each answer tells the agent to stop a task that is over, or not its own.
+
+A task's id contains its session's, so a message about another session's task is seen without a read. Nothing here
+imports pydantic or FastAPI: the agents function must start fast and stay small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from filepath import clock, events, ids
+from filepath.aws import executions, logs, sessions, sockets, tasks
+from filepath.aws.connections import AgentConnection
+from filepath.errors import SessionClosed
+from filepath.lifecycle import task_steps
+from filepath.protocol import (
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    End,
+    Params,
+    ProtocolError,
+    chunk_of,
+    notification,
+)
+from filepath.session import Session
+from filepath.task import GRACE_SECONDS, Task
+
+HEARTBEAT_SECONDS = 30
+
+_STOP: Params = {"stop": True}
+
+
+def handle(connection: AgentConnection, method: str, params: Params) -> Params:
+    """The result to answer with. Raises ProtocolError for a message that is none, SessionClosed once the session's
+    sandbox was declared gone."""
+    try:
+        handler = _HANDLERS[method]
+    except KeyError:
+        raise ProtocolError(f"agents have no message {method!r}", METHOD_NOT_FOUND) from None
+    return handler(connection, params)
+
+
+def hello(connection: AgentConnection, params: Params) -> Params:
+    """The agent is there, now on this connection: it gets all that is open and that it does not know."""
+    now, known = clock.now_ms(), _known(params)
+    before = sessions.get(connection.session_id)
+    session = sessions.connected(connection.session_id, connection.instance, connection.address, now)
+    if before is None or session is None:
+        raise SessionClosed("This session has ended. End the sandbox.")
+    if before.connection_id not in {None, connection.address}:
+        sockets.post(str(before.connection_id), notification("superseded", {}))
+    if sessions.ready(connection.session_id, now):
+        executions.wake(session.wake_token)
+        _tell_session(connection.session_id)
+    return {
+        "sessionId": session.session_id,
+        "env": sessions.environment(session.session_id),
+        "heartbeatSeconds": HEARTBEAT_SECONDS,
+        "graceSeconds": GRACE_SECONDS,
+        "stop": sorted(known - session.open_tasks),
+        "tasks": _brought_up_to_date(session, known),
+    }
+
+
+def heartbeat(connection: AgentConnection, params: Params) -> Params:
+    now, known = clock.now_ms(), _known(params)
+    session = sessions.heard(connection.session_id, now)
+    if session is None:
+        raise SessionClosed("This session has ended. End the sandbox.")
+    if session.connection_id is None:
+        session = sessions.connected(session.session_id, connection.instance, connection.address, now) or session
+    if session.open_tasks and sessions.active(session, now):
+        executions.beat(session.wake_token)
+    return {"stop": sorted(known - session.open_tasks), "signals": _brought_up_to_date(session, known)}
+
+
+def _brought_up_to_date(session: Session, known: set[str]) -> list[Params]:
+    """Sends the agent every open task it does not know, and returns the signals that are asked for."""
+    signals = []
+    for task in tasks.get_many(sorted(session.open_tasks)):
+        if task.workflow_id not in known and not task.exited and session.connection_id:
+            task_steps.dispatch(task, session.connection_id)
+        if task.cancel_signal and task.dispatched:
+            signals.append({"workflowId": task.workflow_id, "signal": task.cancel_signal})
+    return signals
+
+
+def started(connection: AgentConnection, params: Params) -> Params:
+    return _noted(connection, params, lambda workflow_id, now: tasks.started(workflow_id, now))
+
+
+def ended(connection: AgentConnection, params: Params) -> Params:
+    end = End.of(params.get("end"))
+    sessions.heard(connection.session_id, clock.now_ms())
+    return _noted(connection, params, lambda workflow_id, now: tasks.ended(workflow_id, end, now), quiet=True)
+
+
+def progress(connection: AgentConnection, params: Params) -> Params:
+    percent, message = params.get("percent"), params.get("message")
+    if isinstance(percent, bool) or not isinstance(percent, int) or not 0 <= percent <= 100:
+        raise ProtocolError("percent must be a whole number from 0 to 100", INVALID_PARAMS)
+    said = str(message)[:1000] if message is not None else None
+    return _noted(connection, params, lambda workflow_id, now: tasks.progressed(workflow_id, percent, said))
+
+
+def _noted(
+    connection: AgentConnection, params: Params, note: Callable[[str, int], Task | None], quiet: bool = False
+) -> Params:
+    workflow_id, now = _workflow(connection, params), clock.now_ms()
+    task = note(workflow_id, now) if workflow_id else None
+    if task is None:
+        return _STOP
+    if not quiet:
+        sockets.tell(task.user_id, task.session_id, task.workflow_id, [events.task_changed(task, now)])
+    return {"stop": False}
+
+
+def output(connection: AgentConnection, params: Params) -> Params:
+    """Stored first, then sent to clients. The answer is the log's own length: the agent goes on from there."""
+    workflow_id, now = _workflow(connection, params), clock.now_ms()
+    if workflow_id is None:
+        return {**_STOP, "stored": 0, "watched": False}
+    chunk = chunk_of(params)
+    log = logs.append(workflow_id, chunk, now)
+    watched = False
+    if log.stored >= chunk.end and not log.sealed:
+        told = events.output((workflow_id, connection.session_id), chunk, now)
+        watched = sockets.tell(connection.user_id, connection.session_id, workflow_id, told)
+    return {"stored": log.stored, "stop": log.sealed, "watched": watched}
+
+
+def exit_(connection: AgentConnection, params: Params) -> Params:
+    """Taken only when every byte is stored; then the task's machine goes on to settle."""
+    workflow_id, end, total = _workflow(connection, params), End.of(params.get("end")), params.get("outputBytes")
+    if workflow_id is None:
+        return {**_STOP, "stored": 0, "accepted": True}
+    log = logs.get(workflow_id)
+    if log.stored != total and not log.sealed:
+        return {"stored": log.stored, "stop": False, "accepted": False}
+    task = tasks.exited(workflow_id, end, clock.now_ms())
+    if task is not None:
+        executions.wake(task.wake_token)
+    return {**_STOP, "stored": log.stored, "accepted": True}
+
+
+_HANDLERS: Mapping[str, Callable[[AgentConnection, Params], Params]] = {
+    "hello": hello,
+    "heartbeat": heartbeat,
+    "started": started,
+    "output": output,
+    "ended": ended,
+    "exit": exit_,
+    "progress": progress,
+}
+
+
+def _workflow(connection: AgentConnection, params: Mapping[str, Any]) -> str | None:
+    """The task the message is about; None where it is not one of this agent's session."""
+    workflow_id = params.get("workflowId")
+    if not isinstance(workflow_id, str) or not ids.WORKFLOW_ID.fullmatch(workflow_id):
+        raise ProtocolError("workflowId is missing or none", INVALID_PARAMS)
+    mine = ids.is_task(workflow_id) and ids.session_of(workflow_id) == connection.session_id
+    return workflow_id if mine else None
+
+
+def _known(params: Mapping[str, Any]) -> set[str]:
+    known = params.get("tasks", [])
+    if not isinstance(known, list) or not all(isinstance(workflow_id, str) for workflow_id in known):
+        raise ProtocolError("tasks must be a list of workflow ids", INVALID_PARAMS)
+    return set(known)
+
+
+def _tell_session(session_id: str) -> None:
+    session = sessions.get(session_id)
+    if session is not None:
+        event = events.session_changed(session, clock.now_ms())
+        sockets.tell(session.user_id, session_id, ids.session_workflow_id(session_id), [event])

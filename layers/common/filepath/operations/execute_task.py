@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from filepath import clock, ids
+from filepath.access import Scope
+from filepath.aws import executions, sessions, tasks
+from filepath.aws.table import TransactionRefused
+from filepath.credit import hold_for
+from filepath.errors import Conflict, InsufficientCredits, NotFound, QuotaExceeded, SessionClosed, TooLarge
+from filepath.operations.fields import Environment, Metadata, SessionId, without_nul
+from filepath.operations.registry import Context, Model, answered_before, idempotency, operation
+from filepath.operations.views import own_session
+from filepath.task import Task, TaskStatus
+
+COMMAND_LIMIT = 1024 * 1024
+STDIN_LIMIT = 5 * 1024 * 1024
+_SHOWN_CHARS = 200
+
+
+def _command(text: str) -> str:
+    if len(text.encode()) > COMMAND_LIMIT:
+        raise TooLarge(f"task has more than {COMMAND_LIMIT} bytes. Write a script with one task, run it with the next.")
+    return without_nul(text)
+
+
+def _stdin(text: str) -> str:
+    if len(text.encode()) > STDIN_LIMIT:
+        raise TooLarge(f"stdin has more than {STDIN_LIMIT} bytes. Let the command fetch what it is to read.")
+    return text
+
+
+class ExecuteTask(Model):
+    session_id: SessionId
+    task: Annotated[str, StringConstraints(min_length=1), AfterValidator(_command), Field(examples=["make test"])]
+    """Run as `/bin/bash -c`, in a fresh shell without login or rc files."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    """Counted from when it starts. Decides how many credits are held: one for each started minute."""
+    env: Environment = {}
+    cwd: Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(without_nul)] | None = None
+    stdin: Annotated[str, AfterValidator(_stdin)] | None = None
+    metadata: Metadata = {}
+
+
+class TaskQueued(Model):
+    workflow_id: str
+    session_id: str
+    status: str
+
+
+@operation(
+    "POST",
+    "/api/orchestrator",
+    status=202,
+    scope=Scope.TASKS_WRITE,
+    creates=True,
+    errors=(InsufficientCredits, NotFound, Conflict, SessionClosed, TooLarge, QuotaExceeded),
+)
+def execute_task(context: Context, request: ExecuteTask) -> TaskQueued:
+    """Run a command in a session's sandbox. Its credits are held now and settled when it is over."""
+    session = own_session(context.caller, request.session_id)
+    key = idempotency(context, "execute_task", request)
+    answer = answered_before(key, TaskQueued, context.now)
+    if answer is None:
+        new = _new(context, request)
+        answer = TaskQueued(workflow_id=new.workflow_id, session_id=new.session_id, status=new.status)
+        try:
+            tasks.submit(new, _inputs(request), answer.model_dump(), key)
+        except TransactionRefused:
+            answer = answered_before(key, TaskQueued, context.now) or answer
+    executions.start_task(answer.workflow_id, request.timeout_seconds)
+    if sessions.active(session, context.now):
+        executions.beat(session.wake_token)
+    return answer
+
+
+def _new(context: Context, request: ExecuteTask) -> Task:
+    return Task(
+        workflow_id=ids.task_id(request.session_id, context.now, clock.entropy()),
+        session_id=request.session_id,
+        user_id=context.caller.user_id,
+        status=TaskStatus.QUEUED,
+        created_at=context.now,
+        timeout_seconds=request.timeout_seconds,
+        held=hold_for(request.timeout_seconds),
+        command=request.task[:_SHOWN_CHARS],
+        metadata=request.metadata,
+    )
+
+
+def _inputs(request: ExecuteTask) -> dict[str, object]:
+    return {"command": request.task, "env": request.env, "cwd": request.cwd, "stdin": request.stdin}

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from filepath.access import Scope
+from filepath.aws import accounts
+from filepath.clock import iso
+from filepath.operations.registry import Context, Model, Nothing, operation
+
+
+class KeyView(Model):
+    id: str
+    name: str
+    start: str
+    scopes: list[str]
+    expires_at: str | None = None
+    created_at: str
+
+
+class Keys(Model):
+    keys: list[KeyView]
+
+
+@operation("GET", "/api/auth/api-key/list", scope=Scope.ACCOUNT_READ)
+def list_keys(context: Context, request: Nothing) -> Keys:
+    """The account's API keys, without the keys themselves."""
+    return Keys(
+        keys=[
+            KeyView(
+                id=key.key_id,
+                name=key.name,
+                start=key.start,
+                scopes=sorted(key.scopes),
+                expires_at=iso(key.expires_at) if key.expires_at else None,
+                created_at=iso(key.created_at),
+            )
+            for key in accounts.list_keys(context.caller.user_id)
+        ]
+    )

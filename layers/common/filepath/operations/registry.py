@@ -1,0 +1,151 @@
+"""What an operation is, and the list of all. Every door is made from this list; no door knows an operation by name.
+
+An operation is a function in a file of its own: its input and output models are in its annotations, what it is for is
+in its docstring, the rest is in the decorator. A new file in this package is a new operation on every door.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from filepath.access import Caller, Scope
+from filepath.aws.idempotency import IdempotencyKey, first_answer
+from filepath.errors import FilepathError, InvalidRequest
+
+O = TypeVar("O", bound="Model")
+
+Method = Literal["GET", "POST", "DELETE"]
+
+
+class Model(BaseModel):
+    """What travels: camelCase outside, strict types, unknown fields refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True, extra="forbid", frozen=True
+    )
+
+
+class Nothing(Model):
+    """An operation that takes no parameters."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Who calls, and from where. `now` is in milliseconds since the epoch."""
+
+    caller: Caller
+    now: int
+    request_id: str
+    idempotency_key: str | None = None
+    clients_api: str | None = None
+    """`apiId/stage` of the clients' socket, for the door that knows it; a ticket's address is made of it."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    name: str
+    summary: str
+    description: str
+    input: type[Model]
+    output: type[Model]
+    run: Callable[[Context, Any], Model]
+    method: Method
+    path: str
+    status: int
+    scope: Scope | None
+    public: bool
+    creates: bool
+    on_socket: bool
+    errors: tuple[type[FilepathError], ...]
+
+    @property
+    def rpc_name(self) -> str:
+        return to_camel(self.name)
+
+    @property
+    def path_fields(self) -> tuple[str, ...]:
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+
+_operations: dict[str, Operation] = {}
+
+
+def operation(
+    method: Method,
+    path: str,
+    *,
+    status: int = 200,
+    scope: Scope | None = None,
+    public: bool = False,
+    creates: bool = False,
+    on_socket: bool = True,
+    errors: tuple[type[FilepathError], ...] = (),
+) -> Callable[[Callable[[Context, Any], Model]], Callable[[Context, Any], Model]]:
+    """Registers a function as an operation. `creates`: it honours an Idempotency-Key. `public`: without a credential.
+    `path` names its path parameters as the input model's fields are named outside: `{sessionId}`."""
+
+    def register(function: Callable[[Context, Any], Model]) -> Callable[[Context, Any], Model]:
+        hints = get_type_hints(function)
+        output = hints.pop("return")
+        _, request = hints.values()
+        summary, _, description = (function.__doc__ or "").partition("\n")
+        _operations[function.__name__] = Operation(
+            function.__name__,
+            summary.strip().rstrip("."),
+            "\n".join(line.strip() for line in description.strip().splitlines()),
+            request,
+            output,
+            function,
+            method,
+            path,
+            status,
+            scope,
+            public,
+            creates,
+            on_socket,
+            errors,
+        )
+        return function
+
+    return register
+
+
+@cache
+def operations() -> Mapping[str, Operation]:
+    """All operations by name, in the order of their paths: those with fixed words before those with parameters."""
+    import filepath.operations as package  # noqa: PLC0415 - its modules import this one
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_operations.items(), key=lambda entry: (entry[1].path, entry[1].method)))
+
+
+def call(operation: Operation, context: Context, request: Model) -> Model:
+    """Does it, for whichever door: scope, first answer to a repeated request, then the operation itself."""
+    context.caller.require(operation.scope)
+    if context.idempotency_key is not None and not operation.creates:
+        raise InvalidRequest(
+            "This call takes no Idempotency-Key: it can be repeated as it is.", details={"field": "Idempotency-Key"}
+        )
+    return operation.run(context, request)
+
+
+def idempotency(context: Context, name: str, request: Model) -> IdempotencyKey | None:
+    if context.idempotency_key is None:
+        return None
+    body = request.model_dump(mode="json")
+    return IdempotencyKey.of(context.caller.user_id, context.idempotency_key, name, body)
+
+
+def answered_before(key: IdempotencyKey | None, output: type[O], now: int) -> O | None:
+    """The first answer to the same request under the same key. Raises Conflict for another request under it."""
+    answer = first_answer(key, now)
+    return None if answer is None else output.model_validate(answer, strict=False)

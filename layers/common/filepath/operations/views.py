@@ -1,0 +1,142 @@
+"""Sessions and tasks as callers see them, and how a caller's own are found.
+
+What belongs to someone else is not found: whether it exists is not told.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from filepath import ids
+from filepath.access import Caller
+from filepath.aws import sessions, tasks
+from filepath.clock import iso
+from filepath.errors import NotFound
+from filepath.operations.registry import Model
+from filepath.session import Session
+from filepath.task import Task
+
+
+class SessionView(Model):
+    session_id: str
+    workflow_id: str
+    status: str
+    reason: str | None = None
+    name: str | None = None
+    cpu: int
+    memory: int
+    idle_timeout_seconds: int
+    max_age_seconds: int
+    metadata: dict[str, str]
+    open_tasks: list[str]
+    idle_deadline: str | None = None
+    created_at: str
+    ready_at: str | None = None
+    closed_at: str | None = None
+
+
+class TaskStatusView(Model):
+    workflow_id: str
+    session_id: str
+    kind: Literal["task", "session"] = "task"
+    status: str
+    progress: int | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: str | None = None
+    credits_charged: int | None = None
+    output_bytes: int | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class TaskView(TaskStatusView):
+    task: str | None = None
+    """The command; in lists, its beginning."""
+    timeout_seconds: int | None = None
+    credits_held: int | None = None
+    metadata: dict[str, str] | None = None
+    created_at: str
+
+
+def session_view(session: Session) -> SessionView:
+    return SessionView(
+        session_id=session.session_id,
+        workflow_id=ids.session_workflow_id(session.session_id),
+        status=session.status,
+        reason=session.reason,
+        name=session.name,
+        cpu=session.cpu,
+        memory=session.memory,
+        idle_timeout_seconds=session.idle_seconds,
+        max_age_seconds=session.max_age_seconds,
+        metadata=dict(session.metadata),
+        open_tasks=sorted(session.open_tasks),
+        idle_deadline=_moment(session.idle_deadline()),
+        created_at=iso(session.created_at),
+        ready_at=_moment(session.ready_at),
+        closed_at=_moment(session.closed_at),
+    )
+
+
+def task_status(task: Task, stored: int | None = None) -> TaskStatusView:
+    """`stored`: how much output there is so far, for a task that is not over."""
+    return TaskStatusView(
+        workflow_id=task.workflow_id,
+        session_id=task.session_id,
+        status=task.status,
+        progress=task.progress,
+        message=task.message,
+        exit_code=task.exit_code,
+        signal=task.signal,
+        reason=task.reason,
+        credits_charged=task.charged,
+        output_bytes=task.output_bytes if task.is_over else stored,
+        started_at=_moment(task.started_at),
+        finished_at=_moment(task.finished_at),
+    )
+
+
+def task_view(task: Task, command: str | None = None, stored: int | None = None) -> TaskView:
+    return TaskView(
+        **task_status(task, stored).model_dump(by_alias=False),
+        task=command if command is not None else task.command,
+        timeout_seconds=task.timeout_seconds,
+        credits_held=0 if task.is_over else task.held,
+        metadata=dict(task.metadata),
+        created_at=iso(task.created_at),
+    )
+
+
+def session_status(session: Session) -> TaskStatusView:
+    """The session's own workflow."""
+    return TaskStatusView(
+        workflow_id=ids.session_workflow_id(session.session_id),
+        session_id=session.session_id,
+        kind="session",
+        status=session.status,
+        reason=session.reason,
+        started_at=_moment(session.ready_at),
+        finished_at=_moment(session.closed_at),
+    )
+
+
+def own_session(caller: Caller, session_id: str) -> Session:
+    """Raises NotFound."""
+    session = sessions.get(session_id)
+    if session is None or session.user_id != caller.user_id:
+        raise NotFound("There is no such session. List the sessions to see which there are.")
+    return session
+
+
+def own_task(caller: Caller, workflow_id: str) -> Task:
+    """Raises NotFound."""
+    task = tasks.get(workflow_id) if ids.is_task(workflow_id) else None
+    if task is None or task.user_id != caller.user_id:
+        raise NotFound("There is no such workflow. List the workflows to see which there are.")
+    return task
+
+
+def _moment(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else iso(milliseconds)

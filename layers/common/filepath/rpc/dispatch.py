@@ -1,0 +1,87 @@
+"""One message of a client: a request by an operation's name, answered in the same shape as over REST."""
+
+from __future__ import annotations
+
+import json
+
+from aws_lambda_powertools import Logger
+
+from filepath import clock, failures
+from filepath.access import Caller
+from filepath.aws.connections import ClientConnection
+from filepath.errors import FilepathError, InvalidRequest, NotFound, TooLarge
+from filepath.operations import registry
+from filepath.operations.fields import idempotency_key
+from filepath.operations.registry import Context, Operation
+from filepath.protocol import (
+    CLIENT_REQUEST_LIMIT,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    SERVER_ERROR,
+    MessageId,
+    ProtocolError,
+    Request,
+    failure,
+    parse,
+    success,
+)
+
+logger = Logger(child=True)
+
+
+def dispatch(connection: ClientConnection, text: str, request_id: str) -> str | None:
+    """The answer to a message; None for one that wants none."""
+    message_id: MessageId | None = None
+    try:
+        if len(text.encode()) > CLIENT_REQUEST_LIMIT:
+            raise TooLarge(f"A message has at most {CLIENT_REQUEST_LIMIT} bytes. Send larger requests over REST.")
+        message = parse(text)
+        if not isinstance(message, Request):
+            return None
+        message_id = message.id
+        result = _call(connection, message, request_id)
+        return None if message_id is None else success(message_id, result.model_dump(mode="json"))
+    except ProtocolError as error:
+        return _refusal(error.message_id, InvalidRequest(str(error)), request_id, error.code)
+    except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets the envelope
+        explained = failures.explained(error)
+        return _refusal(message_id, explained, request_id, _code(explained))
+
+
+def _call(connection: ClientConnection, message: Request, request_id: str) -> registry.Model:
+    operation = _methods().get(message.method)
+    if operation is None:
+        raise UnknownMethod(f"There is no method {message.method!r}. See /openapi.json for the operations.")
+    params = dict(message.params)
+    key = idempotency_key(params.pop("idempotencyKey", None))
+    logger.append_keys(operation=operation.name)
+    parsed = operation.input.model_validate_json(json.dumps(params), strict=True)
+    logger.append_keys(**failures.subject(parsed))
+    context = Context(
+        caller=Caller(connection.user_id, connection.credential_id, connection.scopes),
+        now=clock.now_ms(),
+        request_id=request_id,
+        idempotency_key=key,
+        clients_api=connection.address.rpartition("/")[0],
+    )
+    return registry.call(operation, context, parsed)
+
+
+class UnknownMethod(NotFound):
+    """Also JSON-RPC's own error for it."""
+
+
+def _methods() -> dict[str, Operation]:
+    return {operation.rpc_name: operation for operation in registry.operations().values() if operation.on_socket}
+
+
+def _code(error: FilepathError) -> int:
+    if isinstance(error, UnknownMethod):
+        return METHOD_NOT_FOUND
+    return INVALID_PARAMS if isinstance(error, InvalidRequest) else SERVER_ERROR
+
+
+def _refusal(message_id: MessageId | None, error: FilepathError, request_id: str, code: int) -> str:
+    return failure(message_id, code, error.message, error.envelope(request_id))
+
+
