@@ -117,14 +117,23 @@ gate: $(READY) ## What a caller does, with curl and jq, against FILEPATH_URL or 
 
 SHELL_SCRIPTS = .ci/run $(wildcard gates/*.sh requirements/*.sh sandbox/*.sh local/*.sh)
 
-.PHONY: lint format lock-check house-rules validate
-lint: $(READY) $(SAM_READY) ## All static checks
-	@echo "ruff";          $(BIN)/ruff check --quiet
-	@echo "ruff format";   $(BIN)/ruff format --check --quiet || { echo "Run: make format" >&2; exit 1; }
+.PHONY: lint format lock-check house-rules validate lint-code lint-format lint-types lint-imports lint-shell
+lint: lint-code lint-format lint-types lint-imports lint-shell house-rules validate ## All static checks (make -k lint: past the first that fails)
+
+lint-code: $(READY)
+	@echo "ruff"; $(BIN)/ruff check --quiet
+
+lint-format: $(READY)
+	@echo "ruff format"; $(BIN)/ruff format --check --quiet || { echo "Not formatted; run: make format" >&2; exit 1; }
+
+lint-types: $(READY)
 	@echo "mypy --strict"; $(BIN)/mypy
-	@echo "imports";       out="$$(PYTHONPATH=layers/common $(BIN)/lint-imports 2>&1)" || { echo "$$out"; exit 1; }
-	@echo "shellcheck";    $(BIN)/shellcheck $(SHELL_SCRIPTS)
-	@$(MAKE) house-rules validate
+
+lint-imports: $(READY)
+	@echo "import contracts"; out="$$(PYTHONPATH=layers/common $(BIN)/lint-imports 2>&1)" || { echo "$$out"; exit 1; }
+
+lint-shell: $(READY)
+	@echo "shellcheck"; $(BIN)/shellcheck $(SHELL_SCRIPTS)
 
 format: $(READY) ## Let ruff format and mend what it can
 	@$(BIN)/ruff check --fix --quiet || true
