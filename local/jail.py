@@ -33,6 +33,8 @@ PR_SET_PDEATHSIG, PR_CAPBSET_DROP = 1, 24
 # setgid, setuid. Docker's default set without what opens networks, devices and other roots.
 KEPT_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7})
 LAST_CAPABILITY = 63
+INNER_UID = 1000
+"""Of the one user that there is in a user namespace."""
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
@@ -76,8 +78,9 @@ def unshare(*, user_namespace: bool) -> None:
     check(LIBC.unshare(flags | (CLONE_NEWUSER if user_namespace else 0)), "unshare")
     if user_namespace:
         Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+        # The agent finds that it is not root, and runs commands as itself.
+        Path("/proc/self/uid_map").write_text(f"{INNER_UID} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{INNER_UID} {gid} 1")
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
@@ -102,6 +105,7 @@ def make_root(specification: dict[str, Any]) -> None:
         Path(root + path).write_text(content)
     Path(root, "var/tmp").rmdir()
     Path(root, "var/tmp").symlink_to("/tmp")
+    mount("tmpfs", f"{root}/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=16m")
     make_devices(root)
     mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     enter(root)

@@ -30,7 +30,7 @@ from local.home import CHECKOUT, Home
 COMMAND_UID = 1000
 JAIL = Path(__file__).with_name("jail.py")
 AGENT = CHECKOUT / "sandbox" / "agent"
-PATH = "/opt/filepath/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Of this machine's /etc, only what programs need to find libraries, names, certificates and time zones.
 ETC = (
@@ -165,9 +165,8 @@ class Sandbox:
         for directory in (workspace, temporary, root):
             directory.mkdir(parents=True, exist_ok=True)
         temporary.chmod(0o1777)
-        uid = COMMAND_UID if isolation() is Isolation.ROOT else 0
         if isolation() is Isolation.ROOT:
-            os.chown(workspace, uid, uid)
+            os.chown(workspace, COMMAND_UID, COMMAND_UID)
         agent = bundle(self._home)
         return {
             "isolation": isolation().value,
@@ -183,7 +182,7 @@ class Sandbox:
                 "PYTHONPATH": str(agent) if isolation() is Isolation.NONE else "/opt/filepath",
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "PYTHONUNBUFFERED": "1",
-                "FILEPATH_COMMAND_USER": f"{uid}:{uid}",
+                "FILEPATH_COMMAND_USER": f"{COMMAND_UID}:{COMMAND_UID}",
                 **({"FILEPATH_WORKSPACE": str(workspace)} if isolation() is Isolation.NONE else {}),
                 **self._environment,
             },
@@ -231,20 +230,26 @@ _bundling = threading.Lock()
 
 def bundle(home: Home) -> Path:
     """The agent and what it imports, copied out of the checkout; made again when any of it has changed."""
-    sources = {"agent": AGENT, "websockets": _package("websockets")}
-    helpers = CHECKOUT / "sandbox" / "bin"
-    if helpers.is_dir():
-        sources["bin"] = helpers
+    sources = {"agent": AGENT, "progress": AGENT.with_name("progress"), "websockets": _package("websockets")}
     target = home.directory / "agent" / _digest(sources.values())
     with _bundling:
         if not target.exists():
             half = target.with_suffix(".new")
             shutil.rmtree(half, ignore_errors=True)
             for name, source in sources.items():
-                shutil.copytree(source, half / name, ignore=shutil.ignore_patterns("__pycache__"))
+                _copy(source, half / name)
             _compile(half)
             half.rename(target)
     return target
+
+
+def _copy(source: Path, target: Path) -> None:
+    """What a link points to is copied too: it may lie outside of what the sandbox sees."""
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
 
 
 def _compile(directory: Path) -> None:
@@ -262,7 +267,7 @@ def _package(name: str) -> Path:
 def _digest(directories: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for directory in directories:
-        for path in sorted(directory.rglob("*")):
+        for path in (directory, *sorted(directory.rglob("*"))):
             if path.is_file() and "__pycache__" not in path.parts:
                 digest.update(f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}\n".encode())
     return digest.hexdigest()[:20]

@@ -1,0 +1,87 @@
+"""`python -m local`: the stack on this machine, as `make` calls it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from local.follow import follow
+from local.home import Home
+from local.stack import Stack
+from local.steps import Failure, console
+
+
+def up(home: Home, _arguments: argparse.Namespace) -> None:
+    Stack(home).up()
+    print(f'Next: eval "$(make -s env)", then call {home.front_url}/docs, or `make demo`. `make down` stops it.')
+
+
+def down(home: Home, _arguments: argparse.Namespace) -> None:
+    Stack(home).down()
+
+
+def reset(home: Home, _arguments: argparse.Namespace) -> None:
+    Stack(home).reset()
+
+
+def logs(home: Home, _arguments: argparse.Namespace) -> None:
+    follow(home)
+
+
+def env(home: Home, _arguments: argparse.Namespace) -> None:
+    print(f"export FILEPATH_URL={home.front_url}")
+    print(f"export FILEPATH_SOCKET_URL={home.socket_url}")
+
+
+def demo(home: Home, _arguments: argparse.Namespace) -> None:
+    Stack(home).up()
+    from local import demo as main_job
+
+    main_job.run(home)
+
+
+def invite(home: Home, _arguments: argparse.Namespace) -> None:
+    print(Stack(home).invoke("OperatorFunction", {"action": "invite"})["invite"])
+
+
+def grant(home: Home, arguments: argparse.Namespace) -> None:
+    wanted = {"action": "grant", "email": arguments.email, "credits": arguments.credits}
+    answer = Stack(home).invoke("OperatorFunction", wanted)
+    print(f"{answer['email']} has {answer['balance']} credits.")
+
+
+def _arguments(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for run, help_text in (
+        (up, "start the stack"),
+        (down, "close all sessions, stop the stack, keep its state"),
+        (reset, "stop the stack and forget its state"),
+        (logs, "follow all logs"),
+        (env, "print what to export"),
+        (demo, "start the stack and do the main job"),
+        (invite, "make an invitation to sign up"),
+    ):
+        commands.add_parser(run.__name__, help=help_text).set_defaults(run=run)
+    granting = commands.add_parser("grant", help="give an account credits")
+    granting.add_argument("email")
+    granting.add_argument("credits", type=int)
+    granting.set_defaults(run=grant)
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str]) -> int:
+    arguments = _arguments(words)
+    try:
+        arguments.run(Home.from_environment(), arguments)
+    except Failure as failure:
+        console.print(f"\n[red]✗[/] {failure}", style="bold", markup=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

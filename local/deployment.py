@@ -1,0 +1,190 @@
+"""The template, built and deployed to the emulator by the real SAM command line.
+
+Both are skipped where nothing they are made of has changed: the build by the contents of the sources, the deployment
+by the build and its parameters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from local.home import CHECKOUT, REGION, STACK, Home
+from local.steps import Failure
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+SOURCES = ("template.yaml", "functions", "layers", "statemachines")
+ARTIFACTS = "filepath-local-artifacts"
+DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+SIGN_UP_CREDITS = 1000
+
+
+def session(home: Home) -> boto3.Session:
+    """AWS as the stack's root sees it."""
+    key = home.root_key()
+    return boto3.Session(key.access_key, key.secret_key, region_name=REGION)
+
+
+def client_options(home: Home, seconds: float = 60) -> dict[str, Any]:
+    config = Config(retries={"total_max_attempts": 1}, read_timeout=seconds, s3={"addressing_style": "path"})
+    return {"endpoint_url": home.emulator_url, "config": config}
+
+
+def sam() -> str:
+    """The SAM command line, where `make` puts it, else from PATH."""
+    found = shutil.which("sam", path=f"{CHECKOUT / '.tools' / 'bin'}:{os.environ.get('PATH', '')}")
+    if found is None:
+        raise Failure("The AWS SAM command line is missing. Run `make setup`.")
+    return found
+
+
+class Deployment:
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._template = home.build / "sam" / "template.yaml"
+        self._built = home.build / "built.txt"
+        self._deployed = home.build / "deployed.txt"
+
+    @cached_property
+    def _cloudformation(self) -> CloudFormationClient:
+        return session(self._home).client("cloudformation", **client_options(self._home))
+
+    # Build
+
+    @cached_property
+    def _digest(self) -> str:
+        digest = hashlib.sha256(sys.version.encode())
+        for path in sorted(path for source in SOURCES for path in _files(CHECKOUT / source)):
+            digest.update(f"{path.relative_to(CHECKOUT)}\0".encode() + path.read_bytes())
+        return digest.hexdigest()
+
+    def is_built(self) -> bool:
+        return self._template.exists() and _text(self._built) == self._digest
+
+    def build(self) -> None:
+        self._built.unlink(missing_ok=True)
+        self._home.build.mkdir(parents=True, exist_ok=True)
+        template = str(CHECKOUT / "template.yaml")
+        overrides = f"PythonRuntime={_runtime()}"
+        self._sam(
+            "build", "--template-file", template, "--build-dir", str(self._template.parent),
+            "--parameter-overrides", overrides,
+        )  # fmt: skip
+        self._built.write_text(self._digest)
+
+    # Deployment
+
+    def parameters(self) -> dict[str, str]:
+        """All that differs from a deployment to AWS."""
+        return {
+            "PythonRuntime": _runtime(),
+            "SignUp": "open",
+            "SignUpCredits": str(SIGN_UP_CREDITS),
+            "AgentsUrl": f"ws://127.0.0.1:{self._home.sandbox_port}/agents",
+            "ManagementEndpoint": f"{self._home.emulator_url}/_aws/execute-api/{{apiId}}/{{stage}}",
+            "SocketUrl": self._home.socket_url,
+            "ObjectsEndpoint": self._home.sandbox_url,
+        }
+
+    @property
+    def _wanted(self) -> str:
+        return json.dumps([self._digest, self.parameters()])
+
+    def is_deployed(self) -> bool:
+        return _text(self._deployed) == self._wanted and self._status() in DEPLOYED
+
+    def deploy(self) -> None:
+        self._deployed.unlink(missing_ok=True)
+        self._clear_what_failed()
+        self._make_bucket()
+        self._sam(
+            "deploy", "--template-file", str(self._template), "--stack-name", STACK, "--s3-bucket", ARTIFACTS,
+            "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND",
+            "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar", "--region", REGION,
+            "--parameter-overrides", *(f"{name}={value}" for name, value in self.parameters().items()),
+        )  # fmt: skip
+        self._deployed.write_text(self._wanted)
+
+    def _status(self) -> str | None:
+        try:
+            return str(self._cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"])
+        except ClientError:
+            return None
+
+    def _clear_what_failed(self) -> None:
+        """A stack whose first creation failed can only be deleted, here as on AWS."""
+        if self._status() not in (None, *DEPLOYED):
+            self._cloudformation.delete_stack(StackName=STACK)
+            self._cloudformation.get_waiter("stack_delete_complete").wait(
+                StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+            )
+
+    def _make_bucket(self) -> None:
+        s3 = session(self._home).client("s3", **client_options(self._home))
+        s3.create_bucket(Bucket=ARTIFACTS)
+
+    def outputs(self) -> dict[str, str]:
+        stack = self._cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+    def publish_outputs(self) -> None:
+        """To where the doors read them."""
+        temporary = self._home.outputs_file.with_suffix(".new")
+        temporary.write_text(json.dumps(self.outputs(), indent=2))
+        temporary.rename(self._home.outputs_file)
+
+    def _sam(self, command: str, *arguments: str) -> None:
+        log = self._home.logs / f"sam-{command}.log"
+        with log.open("wb") as file:
+            done = subprocess.run(
+                [sam(), command, *arguments],
+                cwd=self._home.build,
+                env=self._sam_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                check=False,
+            )
+        if done.returncode != 0:
+            last = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
+            raise Failure(f"`sam {command}` failed:\n\n{last}\n\nThe whole of it is in {log}. Mend it and run `make up` again.")
+
+    def _sam_environment(self) -> dict[str, str]:
+        """The stack's key and nothing of the owner's AWS settings, so that nothing goes to a real account."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))}
+        return {
+            **own,
+            **self._home.root_key().environment(),
+            "PATH": f"{CHECKOUT / '.tools' / 'bin'}:{os.environ.get('PATH', '')}",
+            "AWS_ENDPOINT_URL": self._home.emulator_url,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "SAM_CLI_TELEMETRY": "0",
+        }
+
+
+def _runtime() -> str:
+    return f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _files(source: Path) -> list[Path]:
+    found = [source] if source.is_file() else list(source.rglob("*"))
+    return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
