@@ -52,8 +52,7 @@ $(READY): requirements/dev.txt sdk/python/pyproject.toml .tools/uv/.installed
 	@echo "Installing libraries and checks into $(VENV)" >&2
 	@test -x $(BIN)/python || $(UV_ENV) $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
 	@$(UV_ENV) $(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements/dev.txt
-	@if [ -f sdk/python/README.md ]; then \
-	$(UV_ENV) $(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e sdk/python; fi
+	@$(UV_ENV) $(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e sdk/python
 	@touch $@
 
 $(SAM_READY): requirements/sam.txt .tools/uv/.installed
