@@ -1,0 +1,133 @@
+"""The agent's life: connect, run what the platform asks for, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable
+
+from agent import VERSION, environment, privileges
+from agent.connection import CallFailedError, Connection, PlatformGoneError, RefusedError
+from agent.processes import Processes
+from agent.progress import Inbox
+from agent.protocol import Exec, Params, Request, Signal
+from agent.settings import Settings, SettingsError, take
+from agent.tasks import Tasks
+
+EXIT_SHUTDOWN = 0
+EXIT_SETTINGS = 2
+EXIT_REFUSED = 3
+EXIT_PLATFORM_GONE = 4
+
+log = logging.getLogger("agent")
+
+
+class Agent:
+    def __init__(self, settings: Settings) -> None:
+        out_of_memory = privileges.OutOfMemoryOrder()
+        privileges.harden()
+        instance = os.urandom(10).hex()
+        self._settings = settings
+        self._heartbeat_seconds = 30.0
+        self._is_leaving = asyncio.Event()
+        self._processes = Processes(settings.user, out_of_memory, settings.timing.quiet_seconds)
+        self._inbox = Inbox(instance, lambda progress: self._tasks.note(progress))
+        self._connection = Connection(
+            settings, instance, lambda: self._tasks.open_ids(), self._greeted, self._notified
+        )
+        self._tasks = Tasks(
+            self._connection,
+            self._processes,
+            self._inbox,
+            environment.base(settings.user, settings.workspace, settings.session_id, self._inbox.helpers),
+            settings.workspace,
+        )
+
+    async def live(self) -> int:
+        """The exit code."""
+        self._inbox.open()
+        self._leave_on_signals()
+        connected = asyncio.create_task(self._connection.run())
+        beating = asyncio.create_task(self._beat())
+        leaving = asyncio.create_task(self._is_leaving.wait())
+        await asyncio.wait({connected, beating, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if self._is_leaving.is_set():
+            await self._tasks.shut_down(self._settings.timing.shutdown_seconds)
+        await self._processes.kill_all()
+        for task in (connected, beating, leaving):
+            task.cancel()
+        ends = await asyncio.gather(connected, beating, leaving, return_exceptions=True)
+        await self._connection.close()
+        self._inbox.close()
+        return self._exit_code(ends)
+
+    def _leave_on_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._is_leaving.set)
+
+    def _exit_code(self, ends: Iterable[object]) -> int:
+        for end in ends:
+            if isinstance(end, RefusedError | PlatformGoneError):
+                log.error("%s", end)
+                return EXIT_REFUSED if isinstance(end, RefusedError) else EXIT_PLATFORM_GONE
+            if isinstance(end, Exception):
+                raise end
+        return EXIT_SHUTDOWN
+
+    def _greeted(self, reply: Params) -> None:
+        self._heartbeat_seconds = float(reply.get("heartbeatSeconds", self._heartbeat_seconds))
+        self._tasks.begin(reply)
+        self._heed(reply.get("stop", []), [task for task in reply.get("tasks", []) if task.get("signal")])
+
+    def _notified(self, message: Request) -> None:
+        try:
+            match message.method:
+                case "exec":
+                    self._tasks.execute(Exec.of(message.params))
+                case "signal":
+                    self._tasks.signal(Signal.of(message.params))
+                case "shutdown":
+                    self._is_leaving.set()
+                case _:
+                    log.warning("a message of an unknown kind: %s", message.method)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("a message %s that makes no sense: %r", message.method, error)
+
+    def _heed(self, stop: list[str], signals: list[Params]) -> None:
+        self._tasks.stop(stop)
+        for params in signals:
+            self._tasks.signal(Signal.of(params))
+
+    async def _beat(self) -> None:
+        """What was lost on the way is made good at the next beat: the reply says what should not run any more."""
+        while True:
+            await asyncio.sleep(self._heartbeat_seconds)
+            try:
+                reply = await self._connection.call("heartbeat", {"tasks": self._tasks.open_ids()})
+            except CallFailedError as error:
+                log.warning("the platform refused a heartbeat: %s", error)
+            else:
+                self._heed(reply.get("stop", []), reply.get("signals", []))
+
+
+async def _live(settings: Settings) -> int:
+    return await Agent(settings).live()
+
+
+def main() -> int:
+    logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+    try:
+        settings = take()
+    except SettingsError as error:
+        log.error("%s", error)  # noqa: TRY400 - the message says it all
+        return EXIT_SETTINGS
+    log.info("agent %s of %s", VERSION, settings.session_id)
+    return asyncio.run(_live(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,300 @@
+"""The way to the platform: one WebSocket at a time, replaced as often as needed, and the requests that outlive it.
+
+What the requests say is not known here, but for `hello`, which every connection begins with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from agent import VERSION, protocol
+from agent.protocol import Params, ProtocolError, Request, Response
+from agent.settings import Settings
+
+_FIRST_BACKOFF_SECONDS = 0.5
+_LAST_BACKOFF_SECONDS = 30.0
+_REFUSALS = 4
+"""Handshakes refused in a row before it counts as final: an authorizer may fail now and then."""
+_HELLO_TRIES = 3
+_SETTLED_SECONDS = 10.0
+"""A connection that lasted for less counts as failed, so that the next one is not opened at once."""
+
+log = logging.getLogger(__name__)
+
+
+class RefusedError(Exception):
+    """The platform does not want this agent, and says so for good."""
+
+
+class PlatformGoneError(Exception):
+    """Nothing was heard from the platform for too long."""
+
+
+class CallFailedError(Exception):
+    """The platform answered with an error that trying again does not mend."""
+
+
+def backoff(tries: int, first: float = _FIRST_BACKOFF_SECONDS) -> float:
+    """Seconds, with jitter: all agents of a platform lose their connections at the same moment."""
+    return min(_LAST_BACKOFF_SECONDS, first * 2.0 ** min(tries, 10)) * random.uniform(0.5, 1)  # noqa: S311
+
+
+@dataclass(eq=False)
+class _Line:
+    """One WebSocket."""
+
+    socket: ClientConnection
+    opened_at: float
+    heard_at: float
+    outgoing: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def write(self) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                # API Gateway takes no frame above 32 KB: a longer message goes in fragments.
+                frames = list(protocol.frames(await self.outgoing.get()))
+                await self.socket.send(frames if len(frames) > 1 else frames[0])
+
+    async def texts(self) -> AsyncIterator[str | bytes]:
+        with suppress(ConnectionClosed):
+            while True:
+                yield await self.socket.recv()
+
+
+@dataclass
+class _Pending:
+    """A request without its reply. Its text is made once: a resend is the same to the byte."""
+
+    text: str
+    answer: asyncio.Future[Params]
+    line: _Line | None = None
+    """The only line this may go over; None for whichever is the newest."""
+    tries: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+
+class Connection:
+    """Dials, says hello, and keeps every request until it is answered."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: str,
+        known: Callable[[], list[str]],
+        greeted: Callable[[Params], None],
+        notified: Callable[[Request], None],
+    ) -> None:
+        self._settings = settings
+        self._timing = settings.timing
+        self._instance = instance
+        self._known = known
+        self._greeted = greeted
+        self._notified = notified
+        self._loop = asyncio.get_running_loop()
+        self._pending: dict[int, _Pending] = {}
+        self._line: _Line | None = None
+        self._heard_at = self._loop.time()
+        self._last_id = 0
+        self._failures = 0
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Keeps a connection for as long as it is let. Raises RefusedError or PlatformGoneError."""
+        while True:
+            await self._until_due(await self._open())
+
+    async def call(self, method: str, params: Params) -> Params:
+        """The platform's reply, however many connections it takes. Raises CallFailedError."""
+        return await self._ask(method, params, None)
+
+    async def close(self) -> None:
+        for pending in self._pending.values():
+            self._stop_timer(pending)
+        if self._line is not None:
+            await self._line.socket.close()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    # Opening and replacing
+
+    async def _open(self) -> _Line:
+        refusals = 0
+        while True:
+            await asyncio.sleep(backoff(self._failures) if self._failures else 0)
+            try:
+                return await self._dial()
+            except InvalidStatus as error:
+                status = error.response.status_code
+                log.warning("the platform refused the handshake with %d", status)
+                refusals = refusals + 1 if status in (401, 403) else 0
+            except CallFailedError as error:
+                log.warning("the platform refused hello: %s", error)
+                refusals += 1
+            except (OSError, WebSocketException) as error:
+                log.warning("no connection: %s", error)
+            self._failures += 1
+            if refusals >= _REFUSALS:
+                raise RefusedError("the platform refuses this sandbox")
+            if self._loop.time() - self._heard_at > self._timing.gone_seconds:
+                raise PlatformGoneError(f"no word from the platform for {self._timing.gone_seconds:.0f} s")
+
+    async def _dial(self) -> _Line:
+        socket = await connect(
+            self._settings.agents_url,
+            additional_headers={
+                "Authorization": f"Bearer {self._settings.token}",
+                "X-Filepath-Session": self._settings.session_id,
+                "X-Filepath-Instance": self._instance,
+            },
+            user_agent_header=f"filepath-agent/{VERSION}",
+            compression=None,  # API Gateway has none
+            proxy=None,
+            ping_interval=None,  # the protocol has heartbeats and answers
+            close_timeout=2,
+        )
+        line = _Line(socket, self._loop.time(), self._loop.time())
+        self._in_background(line.write())
+        self._in_background(self._listen(line))
+        try:
+            await self._greet(line)
+        except BaseException:
+            self._hang_up(line)
+            raise
+        return line
+
+    async def _greet(self, line: _Line) -> None:
+        """Nothing else goes out before hello is answered; then all that is unanswered goes out again."""
+        hello = {"instance": self._instance, "version": VERSION, "tasks": self._known()}
+        reply = await self._ask("hello", hello, line)
+        old, self._line = self._line, line
+        if old is not None:
+            self._hang_up(old)
+        self._greeted(reply)
+        for pending in list(self._pending.values()):
+            if pending.line is None:
+                pending.tries = 0
+                self._send(pending)
+
+    async def _until_due(self, line: _Line) -> None:
+        """Until the line is closed, or so old that API Gateway will close it soon."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timing.renew_seconds * random.uniform(1, 1.1)):  # noqa: S311
+                await line.closed.wait()
+        settled = self._loop.time() - line.opened_at >= _SETTLED_SECONDS
+        self._failures = 0 if settled or not line.closed.is_set() else self._failures + 1
+
+    def _hang_up(self, line: _Line) -> None:
+        self._in_background(line.socket.close())
+
+    # Asking
+
+    async def _ask(self, method: str, params: Params, line: _Line | None) -> Params:
+        self._last_id += 1
+        message_id = self._last_id
+        text = protocol.request(message_id, method, params)
+        pending = self._pending[message_id] = _Pending(text, self._loop.create_future(), line)
+        self._send(pending)
+        try:
+            return await pending.answer
+        finally:
+            self._stop_timer(pending)
+            del self._pending[message_id]
+
+    def _send(self, pending: _Pending) -> None:
+        """Sends, or sends again. Without a connection it waits for the next hello."""
+        self._stop_timer(pending)
+        line = pending.line or self._line
+        if line is None or line.closed.is_set():
+            return
+        line.outgoing.put_nowait(pending.text)
+        patience = self._timing.silence_seconds * 2.0 ** min(pending.tries, 2)
+        pending.timer = self._loop.call_later(patience, self._miss, pending, line)
+        pending.tries += 1
+
+    def _miss(self, pending: _Pending, line: _Line) -> None:
+        """No reply. If nothing at all comes over this line, another one may do better."""
+        silent = self._loop.time() - line.heard_at >= 2 * self._timing.silence_seconds
+        if silent or (pending.line and pending.tries >= _HELLO_TRIES):
+            log.warning("silence: giving this connection up")
+            self._hang_up(line)
+        else:
+            self._send(pending)
+
+    def _send_later(self, pending: _Pending) -> None:
+        self._stop_timer(pending)
+        pending.timer = self._loop.call_later(backoff(pending.tries - 1), self._send, pending)
+
+    @staticmethod
+    def _stop_timer(pending: _Pending) -> None:
+        if pending.timer:
+            pending.timer.cancel()
+            pending.timer = None
+
+    # Listening
+
+    async def _listen(self, line: _Line) -> None:
+        try:
+            async for text in line.texts():
+                line.heard_at = self._heard_at = self._loop.time()
+                self._receive(line, text)
+        finally:
+            line.closed.set()
+            self._lost(line)
+
+    def _lost(self, line: _Line) -> None:
+        for pending in self._pending.values():
+            if pending.line is line and not pending.answer.done():
+                pending.answer.set_exception(ConnectionResetError("closed before hello was answered"))
+
+    def _receive(self, line: _Line, text: str | bytes) -> None:
+        try:
+            message = protocol.parse(text if isinstance(text, str) else text.decode(errors="replace"))
+        except ProtocolError as error:
+            log.warning("not a message of the platform's, so what is in flight may be lost: %s", error)
+            self._refuse_all(line)
+            return
+        if isinstance(message, Response):
+            self._settle(message)
+        elif message.method == "superseded":
+            self._hang_up(line)
+        else:
+            self._notified(message)
+
+    def _refuse_all(self, line: _Line) -> None:
+        """API Gateway answers in words of its own, without our id, where a function failed: whose it was is unknown."""
+        for pending in self._pending.values():
+            if (pending.line or self._line) is line:
+                self._send_later(pending)
+
+    def _settle(self, response: Response) -> None:
+        pending = self._pending.get(response.id) if isinstance(response.id, int) else None
+        if pending is None or pending.answer.done():
+            return  # the second answer to a request that was sent twice
+        if response.error is None:
+            pending.answer.set_result(response.result)
+        elif _is_retryable(response.error):
+            self._send_later(pending)
+        else:
+            pending.answer.set_exception(CallFailedError(str(response.error.get("message"))))
+
+    # Tasks of the event loop
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _is_retryable(error: Params) -> bool:
+    data = error.get("data")
+    inner = data.get("error") if isinstance(data, dict) else None
+    return isinstance(inner, dict) and inner.get("retryable") is True

@@ -1,0 +1,86 @@
+"""Bringing a task's output to the platform: one chunk in flight, at a pace, holding the command back when it must.
+
+The platform's answers come as a function's result; sockets are not known here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from agent.connection import backoff
+from agent.pacing import Bucket
+from agent.protocol import Chunk, Params, Stream
+from agent.spool import Spool
+
+
+class Delivery:
+    def __init__(self, send: Callable[[Chunk], Awaitable[Params]]) -> None:
+        self.on_room: Callable[[], None] | None = None
+        """Called when there is room again after take() said there was none."""
+        self._send = send
+        self._spool = Spool()
+        self._clock = asyncio.get_running_loop().time
+        self._bucket = Bucket(self._clock())
+        self._is_finished = False
+        self._changed = asyncio.Event()
+
+    @property
+    def is_complete(self) -> bool:
+        return self._spool.is_empty
+
+    @property
+    def written(self) -> int:
+        return self._spool.written
+
+    def take(self, stream: Stream, data: bytes) -> bool:
+        """A Sink for the command's pipes."""
+        self._spool.append(stream, data)
+        self._changed.set()
+        return self._spool.has_room
+
+    def finish(self) -> None:
+        """Says that there will be no more."""
+        self._is_finished = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Returns when all is acknowledged and there will be no more."""
+        fruitless = 0
+        while not (self._is_finished and self._spool.is_empty):
+            if self._spool.is_empty:
+                await self._change()
+                continue
+            await self._keep_pace()
+            fruitless = 0 if await self._deliver_chunk() else fruitless + 1
+            if fruitless:
+                await asyncio.sleep(backoff(fruitless))
+
+    async def _deliver_chunk(self) -> bool:
+        """Whether the platform's log has grown by it."""
+        chunk = self._spool.chunk()
+        if chunk is None:
+            return True
+        reply = await self._send(chunk)
+        self._bucket.watched = reply.get("watched", True)
+        progress = self._spool.acknowledge(reply.get("stored", 0))
+        if self.on_room and self._spool.has_room:
+            self.on_room()
+        return progress
+
+    async def _keep_pace(self) -> None:
+        """Waits for a better filled chunk, unless it is full, or the command is over or waits for room."""
+        while not self._is_pressing and (delay := self._bucket.delay(self._clock())):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._change()
+        if not self._spool.fills_a_chunk:
+            self._bucket.take(self._clock())
+
+    @property
+    def _is_pressing(self) -> bool:
+        return self._is_finished or self._spool.fills_a_chunk or not self._spool.has_room
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()

@@ -1,0 +1,123 @@
+"""Which processes descend from a command, as /proc tells it.
+
+A child that left its session (`setsid`) and lost its parent becomes the agent's own child, the subreaper's, and looks
+like any other task's. So each command is started with a mark that every descendant inherits and that outlives fork,
+exec, setsid and a cleared environment: the soft limit on POSIX message queues, which the agent itself has no use for.
+(Grid engines mark jobs with a supplementary group; that needs a root whom user namespaces do not have, and shows in
+`id`.) /proc/PID/limits is readable without CAP_SYS_PTRACE, which Fargate does not give; /proc/PID/environ is not."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_MARKED_LIMIT = b"Max msgqueue size"
+_UNLIMITED_MARKS = 1 << 30
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One process's place among the others."""
+
+    pid: int
+    is_zombie: bool
+    parent: int
+    group: int
+    session: int
+
+
+class Marks:
+    """Hands out marks, no two of which are alike among the commands that live."""
+
+    def __init__(self) -> None:
+        self._soft, self._hard = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
+        unlimited = self._hard == resource.RLIM_INFINITY
+        self._count = _UNLIMITED_MARKS if unlimited else self._hard
+        self._last = 0
+
+    @contextmanager
+    def next(self) -> Iterator[int | None]:
+        """The mark of what is forked inside; None where the machine allows no marks."""
+        if self._count < 2:
+            yield None
+            return
+        self._last = self._last % (self._count - 1) + 1
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (self._last, self._hard))
+        try:
+            yield self._last
+        finally:
+            resource.setrlimit(resource.RLIMIT_MSGQUEUE, (self._soft, self._hard))
+
+
+def members(leader: int, mark: int | None, leaders: Collection[int]) -> list[Relation]:
+    """The living processes of the command whose first process is or was `leader`. `leaders` are the first processes
+    of all commands that are not over yet."""
+    roots = {pid for pid in _children() if pid not in leaders and _belongs(pid, leader, mark)}
+    if leader in leaders:
+        roots.add(leader)
+    return _living(_all(), roots) if roots else []
+
+
+def descendants() -> list[Relation]:
+    """All living descendants of the agent."""
+    return _living(_all(), set(_children()))
+
+
+def _belongs(pid: int, leader: int, mark: int | None) -> bool:
+    relation = _relation(pid)
+    return relation is not None and (relation.session == leader or (mark is not None and _mark_of(pid) == mark))
+
+
+def _living(relations: dict[int, Relation], roots: set[int]) -> list[Relation]:
+    children: dict[int, list[int]] = {}
+    for relation in relations.values():
+        children.setdefault(relation.parent, []).append(relation.pid)
+    found, queue = [], list(roots)
+    while queue:
+        pid = queue.pop()
+        queue.extend(children.get(pid, ()))
+        if pid in relations and not relations[pid].is_zombie:
+            found.append(relations[pid])
+    return found
+
+
+def _all() -> dict[int, Relation]:
+    relations = (_relation(int(name)) for name in os.listdir("/proc") if name.isdecimal())
+    return {relation.pid: relation for relation in relations if relation}
+
+
+def _relation(pid: int) -> Relation | None:
+    stat = _read(f"/proc/{pid}/stat")
+    if not stat:
+        return None
+    # The name is in parentheses and may hold any character, parentheses too.
+    state, parent, group, session = stat[stat.rindex(b")") + 2 :].split(b" ", 4)[:4]
+    return Relation(pid, state in b"ZX", int(parent), int(group), int(session))
+
+
+def _children() -> list[int]:
+    """The agent's own children. One short read in nearly every case: this is asked at the end of every command."""
+    own = os.getpid()
+    lists = [_read(f"/proc/{own}/task/{thread}/children") for thread in os.listdir(f"/proc/{own}/task")]
+    if any(known is None for known in lists):  # a kernel without CONFIG_PROC_CHILDREN
+        return [relation.pid for relation in _all().values() if relation.parent == own]
+    return [int(pid) for known in lists if known for pid in known.split()]
+
+
+def _mark_of(pid: int) -> int | None:
+    for line in (_read(f"/proc/{pid}/limits") or b"").splitlines():
+        if line.startswith(_MARKED_LIMIT):
+            soft = line.removeprefix(_MARKED_LIMIT).split()[0]
+            return int(soft) if soft.isdigit() else None
+    return None
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return None

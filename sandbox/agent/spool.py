@@ -1,0 +1,86 @@
+"""A task's output between the command that writes it and the platform that stores it.
+
+Sans-I/O: who reads pipes and who sends messages is not known here."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from agent.protocol import CHUNK_LIMIT, RUNS_LIMIT, Chunk, Run, Stream
+
+SPOOL_LIMIT = 256 * 1024
+"""Bytes that wait in memory before reading stops, and so the command that writes them."""
+
+_WORTHWHILE = 16 * 1024
+"""Bytes that make a chunk worth its price where the number of runs, not the size, fills it."""
+
+
+class Spool:
+    """What is not acknowledged yet: at most one chunk in flight, frozen, and what has gathered behind it."""
+
+    def __init__(self, limit: int = SPOOL_LIMIT) -> None:
+        self.written = 0
+        self._limit = limit
+        self._in_flight: Chunk | None = None
+        self._gathered = bytearray()
+        self._runs: deque[Run] = deque()
+
+    def append(self, stream: Stream, data: bytes) -> None:
+        self.written += len(data)
+        self._gathered += data
+        if self._runs and self._runs[-1].stream == stream:
+            self._runs[-1] = Run(stream, self._runs[-1].length + len(data))
+        else:
+            self._runs.append(Run(stream, len(data)))
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._gathered) < self._limit
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was written is acknowledged."""
+        return self._in_flight is None and not self._gathered
+
+    @property
+    def fills_a_chunk(self) -> bool:
+        """Whether waiting longer could not make the next chunk better."""
+        size = len(self._gathered)
+        return size >= CHUNK_LIMIT or (len(self._runs) >= RUNS_LIMIT and size >= _WORTHWHILE)
+
+    def chunk(self) -> Chunk | None:
+        """What to send now: the chunk in flight, byte for byte as it was, until all of it is acknowledged; only then
+        the next. Gathering again for a resend would lose what had grown: its offset may be stored already."""
+        if self._in_flight is None and self._gathered:
+            self._in_flight = self._gather()
+        return self._in_flight
+
+    def acknowledge(self, stored: int) -> bool:
+        """Takes the length of the platform's log, and says whether that is progress."""
+        if self._in_flight is None or stored <= self._in_flight.offset:
+            return False
+        rest = self._in_flight.from_offset(min(stored, self._in_flight.end))
+        self._in_flight = rest if rest.data else None
+        return True
+
+    def forget(self) -> None:
+        """Drops what is not delivered: the platform wants no more of it."""
+        self._in_flight = None
+        self._gathered.clear()
+        self._runs.clear()
+
+    def _gather(self) -> Chunk:
+        offset = self.written - len(self._gathered)
+        runs: list[Run] = []
+        room = CHUNK_LIMIT
+        while self._runs and room and len(runs) < RUNS_LIMIT:
+            run = self._runs.popleft()
+            taken = min(run.length, room)
+            runs.append(Run(run.stream, taken))
+            room -= taken
+            if taken < run.length:
+                self._runs.appendleft(Run(run.stream, run.length - taken))
+        size = CHUNK_LIMIT - room
+        data = bytes(self._gathered[:size])
+        del self._gathered[:size]
+        return Chunk(offset, tuple(runs), data)

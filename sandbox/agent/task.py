@@ -1,0 +1,151 @@
+"""One task: from the platform's exec to an exit that the platform has taken.
+
+All that the platform is told about a task is told here, in an order that it can rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from agent.connection import CallFailedError, Connection, backoff
+from agent.delivery import Delivery
+from agent.processes import Command, NotStartedError, Process, Processes
+from agent.progress import Inbox, Progress, Reporter
+from agent.protocol import Chunk, End, EndCause, Params, chunk_params
+
+log = logging.getLogger(__name__)
+
+
+class StoppedError(Exception):
+    """The platform is done with this task and wants to hear no more of it."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that it takes to run a command."""
+
+    command: Command
+    timeout_seconds: int
+    grace_seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What stays to be said of a task that is over."""
+
+    end: End
+    output_bytes: int
+
+    def params(self) -> Params:
+        return {"outputBytes": self.output_bytes, "end": self.end.params()}
+
+
+class Task:
+    def __init__(self, workflow_id: str, connection: Connection, processes: Processes, inbox: Inbox) -> None:
+        self.workflow_id = workflow_id
+        self.outcome: Outcome | None = None
+        self._connection = connection
+        self._processes = processes
+        self._inbox = inbox
+        self._process: Process | None = None
+        self._refusal: str | None = None
+        self._delivery = Delivery(self._send_output)
+        self._progress = Reporter(self._send_progress)
+
+    async def run(self, order: Awaitable[Order]) -> None:
+        """Returns when the platform has taken the exit, or says stop."""
+        try:
+            self.outcome = await self._execute(order)
+            await self._report_exit(self.outcome)
+        except* StoppedError:
+            log.info("%s: the platform is done with it", self.workflow_id)
+        finally:
+            await self._leave_nothing()
+
+    def terminate(self, cause: EndCause, signal_name: str, refusal: str) -> None:
+        """Ends the command, or keeps it from starting: `refusal` is then what its sender reads."""
+        if self._process:
+            self._process.terminate(cause, signal_name)
+        else:
+            self._refusal = refusal
+
+    def note(self, progress: Progress) -> None:
+        self._progress.note(progress)
+
+    async def say_again(self) -> None:
+        """The answer to an exec that came twice: how far this task is. Before it has started, that is nothing yet."""
+        if self._process and not self.outcome:
+            await self._report_start()
+
+    async def _execute(self, order: Awaitable[Order]) -> Outcome:
+        try:
+            ordered = await order
+            self._process = self._start(ordered)
+        except NotStartedError as error:
+            return Outcome(End("not_started", 0, message=str(error)), 0)
+        log.info("%s: started as process %d", self.workflow_id, self._process.pid)
+        end = await self._accompany(self._process, ordered.timeout_seconds)
+        log.info("%s: %s", self.workflow_id, end)
+        return Outcome(end, self._delivery.written)
+
+    def _start(self, order: Order) -> Process:
+        if self._refusal:
+            raise NotStartedError(self._refusal)
+        process = self._processes.spawn(order.command, self._delivery.take, order.grace_seconds)
+        self._delivery.on_room = process.pipes.resume
+        return process
+
+    async def _accompany(self, process: Process, timeout_seconds: int) -> End:
+        """Reports while it runs, and until all but the exit is reported."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_later(timeout_seconds, process.terminate, "timed_out")
+        try:
+            async with asyncio.TaskGroup() as reports:
+                reports.create_task(self._report_start())
+                reports.create_task(self._delivery.run())
+                reports.create_task(self._progress.run())
+                end = await process.end()
+                self._inbox.read()  # what the command wrote last must not come after its exit
+                self._progress.finish()
+                self._delivery.finish()
+                if not self._delivery.is_complete:
+                    await self._call("ended", {"end": end.params()})
+        finally:
+            deadline.cancel()
+        return end
+
+    async def _leave_nothing(self) -> None:
+        if self._process:
+            self._process.terminate("cancelled")
+            await self._process.ended_with_all_of_it()
+
+    # What the platform is told
+
+    async def _report_start(self) -> None:
+        await self._call("started", {})
+
+    async def _send_output(self, chunk: Chunk) -> Params:
+        return await self._call("output", chunk_params(self.workflow_id, chunk))
+
+    async def _send_progress(self, progress: Progress) -> None:
+        await self._call("progress", {"percent": progress.percent, "message": progress.message})
+
+    async def _report_exit(self, outcome: Outcome) -> None:
+        tries = 0
+        while not (await self._call("exit", outcome.params())).get("accepted"):
+            log.warning("%s: the platform does not take its exit yet", self.workflow_id)
+            await asyncio.sleep(backoff(tries))
+            tries += 1
+
+    async def _call(self, method: str, params: Params) -> Params:
+        """Raises StoppedError."""
+        try:
+            reply = await self._connection.call(method, {"workflowId": self.workflow_id, **params})
+        except CallFailedError as error:
+            log.warning("%s: the platform refused %s: %s", self.workflow_id, method, error)
+            raise StoppedError from error
+        if reply.get("stop"):
+            raise StoppedError
+        return reply

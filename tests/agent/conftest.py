@@ -1,0 +1,132 @@
+"""A real agent in a real process, with a workspace of its own, dialing a platform peer of the test's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from tests.agent.platform_peer import SESSION, TOKEN, PlatformPeer
+
+ROOT = Path(__file__).parents[2]
+IS_ROOT = os.geteuid() == 0
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="commands run as another user only where the agent is root")
+
+
+class AgentProcess:
+    """`python -m agent`, and what can be done to it from outside."""
+
+    def __init__(self, url: str, workspace: Path, **environment: str) -> None:
+        self.workspace = workspace
+        self.log = workspace.parent / "agent.log"
+        with self.log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "agent"],
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PYTHONPATH": str(ROOT / "sandbox"),
+                    "FILEPATH_AGENTS_URL": url,
+                    "FILEPATH_SESSION": SESSION,
+                    "FILEPATH_TOKEN": TOKEN,
+                    "FILEPATH_WORKSPACE": str(workspace),
+                    "AWS_SECRET_ACCESS_KEY": "secret-of-aws",
+                    "ECS_CONTAINER_METADATA_URI_V4": "http://secret-of-ecs",
+                    **environment,
+                },
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    async def exit_code(self, seconds: float = 20) -> int:
+        return await asyncio.to_thread(self._process.wait, seconds)
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def descendants(self) -> list[str]:
+        """Every process below the agent, as `state command line`."""
+        found, queue = [], [self.pid]
+        while queue:
+            shown = subprocess.run(
+                ["ps", "--no-headers", "-o", "pid=,stat=,args=", "--ppid", str(queue.pop())],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            for line in shown.stdout.splitlines():
+                pid, rest = line.split(None, 1)
+                queue.append(int(pid))
+                found.append(rest)
+        return found
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            self.signal(signal.SIGTERM)
+            try:
+                self._process.wait(3)
+            except subprocess.TimeoutExpired:
+                self.signal(signal.SIGKILL)
+                self._process.wait()
+
+
+class Agents:
+    """Starts agents and ends them with the test."""
+
+    def __init__(self, peer: PlatformPeer, home: Path) -> None:
+        self._peer = peer
+        self._home = home
+        self.started: list[AgentProcess] = []
+
+    def start(self, **environment: str) -> AgentProcess:
+        workspace = self._home / "workspace"
+        if not workspace.exists():
+            workspace.mkdir()
+            if IS_ROOT:
+                os.chown(workspace, 1000, 1000)
+        agent = AgentProcess(self._peer.url, workspace, **environment)
+        self.started.append(agent)
+        return agent
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory that the commands' user can reach, which pytest's own are not."""
+    path = Path(tempfile.mkdtemp(prefix="filepath-agent-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[PlatformPeer]:
+    async with PlatformPeer() as peer:
+        yield peer
+
+
+@pytest.fixture
+async def agents(peer: PlatformPeer, home: Path) -> AsyncIterator[Agents]:
+    agents = Agents(peer, home)
+    yield agents
+    for agent in agents.started:
+        await asyncio.to_thread(agent.end)
+        sys.stderr.write(agent.log.read_text())
+
+
+@pytest.fixture
+async def agent(agents: Agents) -> AgentProcess:
+    return agents.start()
