@@ -150,6 +150,9 @@ validate: $(READY) $(SAM_READY) ## The template, as SAM and CloudFormation see i
 .PHONY: build deploy
 build: $(SAM_READY) ## Build functions and layer into .aws-sam
 	@$(SAM) build
+	@find .aws-sam/build/CommonLayer -name '*.pyc' -print -quit | grep -q . || { \
+		echo "Note: this machine does not have the Python that the layer is for, so the layer is not compiled and" >&2; \
+		echo "every cold start takes about twice as long. Install that Python before you deploy." >&2; }
 
 deploy: build ## Deploy to the AWS account at hand: make deploy ENV=dev
 	@$(SAM) deploy --config-env $(ENV)
