@@ -22,4 +22,6 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             return operator.invite()
         case {"action": "closeSessions", "reason": str(reason)}:
             return operator.close_sessions(reason)
-    raise ValueError('send {"action": "grant", "email", "credits"}, {"action": "invite"}, or "closeSessions" with "reason"')
+    raise ValueError(
+        'send {"action": "grant", "email", "credits"}, {"action": "invite"}, or "closeSessions" with "reason"'
+    )

@@ -14,7 +14,9 @@ logger = Logger(service="workflow")
 
 @logger.inject_lambda_context(clear_state=True)
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    ids = {key: event[name] for key, name in (("session_id", "sessionId"), ("workflow_id", "workflowId")) if name in event}
+    ids = {
+        key: event[name] for key, name in (("session_id", "sessionId"), ("workflow_id", "workflowId")) if name in event
+    }
     logger.append_keys(request_id=context.aws_request_id, step=event["step"], **ids)
     logger.info("step entered")
     return _step(event) or {}

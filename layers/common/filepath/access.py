@@ -30,7 +30,8 @@ class Caller:
 
     `credential_id` is the key's id, or the hash of a sign-in token. `secret` is the credential itself, there only
     where the request carried it (not on the socket): a created key is derived from it, so that a replay of the
-    request can show the same key again although only its hash is stored."""
+    request can show the same key again although only its hash is stored.
+    """
 
     user_id: str
     credential_id: str

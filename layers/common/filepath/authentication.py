@@ -17,7 +17,8 @@ _HOW = "Send an API key as `x-api-key: fp_…`, or a key or sign-in token as `Au
 
 def authenticate(secret: str | None, now: int) -> Caller:
     """Raises Unauthenticated, saying which of missing, malformed, or unknown the credential is. Expired and revoked
-    ones are unknown: their records may be gone by then."""
+    ones are unknown: their records may be gone by then.
+    """
     if not secret:
         raise Unauthenticated(f"This call needs a credential. {_HOW}")
     if secret.startswith(ids.KEY_PREFIX) and not ids.is_well_formed_key(secret):

@@ -65,7 +65,8 @@ def hold_for(timeout_seconds: int) -> int:
 
 def charge_for(run_ms: int | None, held: int) -> int:
     """Credits for a task that ran `run_ms`, or that never started (None): at least one, at most what was held.
-    The grace and drain after the deadline are on the house, by the second bound."""
+    The grace and drain after the deadline are on the house, by the second bound.
+    """
     if run_ms is None:
         return 0
     return min(held, max(1, math.ceil(run_ms / MINUTE_MS)))

@@ -55,5 +55,11 @@ def session_changed(session: Session, now: int) -> str:
 
 
 def _event(workflow_id: str, session_id: str, kind: str, now: int, **details: Any) -> str:
-    params = {"workflowId": workflow_id, "sessionId": session_id, "type": kind, "at": clock.iso(now), **details}
+    params = {
+        "workflowId": workflow_id,
+        "sessionId": session_id,
+        "type": kind,
+        "at": clock.iso(now),
+        **details,
+    }
     return notification("progress", params)

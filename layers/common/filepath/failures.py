@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from aws_lambda_powertools import Logger
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ValidationError
 
+from filepath.aws import clients
 from filepath.errors import FilepathError, InternalError, InvalidRequest, Unavailable
 
 logger = Logger(child=True)
-
-_BUSY = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
-    }
-)
-
 
 def explained(error: Exception) -> FilepathError:
     if isinstance(error, FilepathError):
         return error
     if isinstance(error, ValidationError):
         return _invalid(error)
-    if _is_passing(error):
+    if clients.is_passing(error):
         logger.warning("AWS did not take a call", exc_info=error)
         return Unavailable("The platform is busy. Send the same request again in a moment.", retry_after=1)
     logger.error("unexpected failure", exc_info=error)
@@ -48,10 +37,3 @@ def _invalid(error: ValidationError) -> FilepathError:
         f"{first['field'] or 'The request'}: {first['problem']}. Correct it and send it again.",
         details={"fields": problems},
     )
-
-
-def _is_passing(error: Exception) -> bool:
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return error.response["Error"].get("Code") in _BUSY or status >= 500
-    return isinstance(error, BotoCoreError)

@@ -20,9 +20,10 @@ def hashed(password: str) -> str:
 
 def matches(password: str, stored: str | None) -> bool:
     try:
-        return _hasher.verify(stored or _nobodys(), password) and stored is not None
+        _hasher.verify(stored or _nobodys(), password)
     except (VerifyMismatchError, InvalidHashError):
         return False
+    return stored is not None
 
 
 @cache

@@ -43,9 +43,7 @@ EndCause = Literal["exited", "timed_out", "cancelled", "shutdown", "not_started"
 class ProtocolError(ValueError):
     """A message that is not what the protocol allows. `code` is the JSON-RPC error code to answer with."""
 
-    def __init__(
-        self, message: str, code: int = INVALID_REQUEST, message_id: MessageId | None = None
-    ) -> None:
+    def __init__(self, message: str, code: int = INVALID_REQUEST, message_id: MessageId | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message_id = message_id
@@ -88,9 +86,7 @@ def success(message_id: MessageId | None, result: Mapping[str, Any]) -> str:
     return encode({"jsonrpc": "2.0", "id": message_id, "result": result})
 
 
-def failure(
-    message_id: MessageId | None, code: int, message: str, data: Mapping[str, Any] | None = None
-) -> str:
+def failure(message_id: MessageId | None, code: int, message: str, data: Mapping[str, Any] | None = None) -> str:
     error: Params = {"code": code, "message": message}
     if data is not None:
         error["data"] = data
@@ -99,7 +95,8 @@ def failure(
 
 def parse(text: str) -> Request | Response:
     """The message in `text`. Raises ProtocolError for whatever is not ours: API Gateway, too, answers in this place,
-    in words of its own (`{"message": "Internal server error", ...}`), when a function fails or is throttled."""
+    in words of its own (`{"message": "Internal server error", ...}`), when a function fails or is throttled.
+    """
     try:
         message = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -134,7 +131,8 @@ def _response(message: Params, message_id: MessageId | None) -> Response:
 
 def frames(text: str) -> Iterator[str]:
     """`text` in pieces of at most FRAME_LIMIT encoded bytes, no character cut in two. Raises ProtocolError when the
-    whole is over MESSAGE_LIMIT: API Gateway would close the connection for it."""
+    whole is over MESSAGE_LIMIT: API Gateway would close the connection for it.
+    """
     encoded = text.encode()
     if len(encoded) > MESSAGE_LIMIT:
         raise ProtocolError(f"the message has {len(encoded)} bytes; at most {MESSAGE_LIMIT} can be sent")
@@ -246,7 +244,8 @@ def _count(value: Any) -> int:
 @dataclass(frozen=True)
 class Exec:
     """Run a command. `inputs_url`, where given, is a presigned address of a JSON object with `command`, `env`,
-    `cwd` and `stdin`, which were too large for a message; the fields here are then empty."""
+    `cwd` and `stdin`, which were too large for a message; the fields here are then empty.
+    """
 
     workflow_id: str
     timeout_seconds: int
@@ -304,7 +303,8 @@ class End:
 
     Exactly one of `exit_code` and `signal` (a name: "KILL") is set, except for cause "not_started": the command
     never ran, `message` says why. `run_ms` is the agent's monotonic time from start to end. `leftovers` counts the
-    processes that outlived the command."""
+    processes that outlived the command.
+    """
 
     cause: EndCause
     run_ms: int
@@ -327,9 +327,7 @@ class End:
     def of(cls, params: Any) -> End:
         """Raises ProtocolError when it says both exit code and signal, or neither although it ran."""
         if not isinstance(params, dict) or params.get("cause") not in get_args(EndCause):
-            raise ProtocolError(
-                f"an end needs a cause, one of {', '.join(get_args(EndCause))}", INVALID_PARAMS
-            )
+            raise ProtocolError(f"an end needs a cause, one of {', '.join(get_args(EndCause))}", INVALID_PARAMS)
         try:
             run_ms, leftovers = _count(params["runMs"]), _count(params.get("leftovers", 0))
         except (KeyError, ValueError) as error:

@@ -129,7 +129,8 @@ def seconds(length: int) -> int:
 
 def debounce(idle_seconds: int) -> int:
     """Seconds within which activity is noted once. Each beat is a call to Step Functions and a write, so a busy
-    session must not send one for each thing that happens in it."""
+    session must not send one for each thing that happens in it.
+    """
     return min(idle_seconds, max(15, idle_seconds // 10))
 
 
@@ -152,7 +153,8 @@ def active_since(session: Session, now: int) -> int:
 def closing_reason(session: Session, cause: str, now: int) -> Reason | None:
     """Why a session that was woken with `cause` ends; None when it is to live on.
 
-    Idle is a question, not an order: a task submitted while the alarm rang keeps the session."""
+    Idle is a question, not an order: a task submitted while the alarm rang keeps the session.
+    """
     if not session.takes_tasks:
         return session.reason
     if cause == "idle":

@@ -40,7 +40,10 @@ class Settings:
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Settings:
         """Functions get only what they use: what is absent is empty, and fails where it is used without being set."""
-        text = lambda name: environ.get(name, "")  # noqa: E731 - a column of names reads better than twenty calls
+
+        def text(name: str) -> str:
+            return environ.get(name, "")
+
         return cls(
             region=text("AWS_REGION"),
             stage=text("STAGE"),

@@ -84,7 +84,8 @@ class Outcome:
 
 def backstop_seconds(timeout_seconds: int) -> int:
     """After which Step Functions stops waiting for a report. The agent keeps the real deadline, from `started`: a
-    slow start of the sandbox would eat a short one."""
+    slow start of the sandbox would eat a short one.
+    """
     return START_ALLOWANCE_SECONDS + timeout_seconds + GRACE_SECONDS + DRAIN_SECONDS
 
 

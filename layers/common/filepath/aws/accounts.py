@@ -50,7 +50,8 @@ def user_by_email(email: str) -> User | None:
 
 def sign_up(new: User, opening_credits: int, invite: str | None) -> None:
     """The account with its opening credits. Raises Conflict where the address is taken, Forbidden where the invite
-    was used meanwhile."""
+    was used meanwhile.
+    """
     writes: list[Write] = [
         Put({**keys.email(new.email), "userId": new.user_id}, new=True),
         Put({**keys.user(new.user_id), **records.item_of(new)}, new=True),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from filepath.settings import settings
 
@@ -57,3 +58,22 @@ def presigning_s3() -> S3Client:
 @cache
 def management(endpoint: str) -> ApiGatewayManagementApiClient:
     return _session().client("apigatewaymanagementapi", config=_ONE_TRY, endpoint_url=endpoint)
+
+
+_BUSY = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether AWS may take the same call a moment later."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return error.response["Error"].get("Code") in _BUSY or status >= 500
+    return isinstance(error, BotoCoreError)

@@ -18,7 +18,11 @@ from filepath.settings import settings
 
 def start_session(session_id: str, alarm: Alarm, start_timeout_seconds: int) -> None:
     """Starts the session's machine, once: a second start under the same name is none."""
-    document = {"sessionId": session_id, "clock": alarm.document(), "startTimeoutSeconds": start_timeout_seconds}
+    document = {
+        "sessionId": session_id,
+        "clock": alarm.document(),
+        "startTimeoutSeconds": start_timeout_seconds,
+    }
     _start(settings().session_machine, ids.session_workflow_id(session_id), document)
 
 
@@ -42,7 +46,8 @@ def wake(token: str | None) -> bool:
 
 def fail(token: str | None, error: str, cause: str) -> bool:
     return _send(
-        token, lambda known: clients.stepfunctions().send_task_failure(taskToken=known, error=error, cause=cause)
+        token,
+        lambda known: clients.stepfunctions().send_task_failure(taskToken=known, error=error, cause=cause),
     )
 
 

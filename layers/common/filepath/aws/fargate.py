@@ -25,7 +25,8 @@ class LaunchRefused(Exception):
 
 def launch(session: Session, agents_url: str) -> str:
     """Starts the session's sandbox and returns its ARN. `clientToken` makes every retry, which has the same
-    parameters, the same sandbox. Raises LaunchRefused: ECS says so in a reply of status 200."""
+    parameters, the same sandbox. Raises LaunchRefused: ECS says so in a reply of status 200.
+    """
     reply = clients.ecs().run_task(
         cluster=settings().cluster,
         taskDefinition=settings().task_definition,

@@ -54,7 +54,8 @@ def create(
     session: Session, env: Mapping[str, str], answer: Mapping[str, object], idempotency: IdempotencyKey | None
 ) -> None:
     """Counts the sandbox and creates the session. Raises QuotaExceeded, InsufficientCredits, or, where the same
-    Idempotency-Key got there first, TransactionRefused with the position of the last write."""
+    Idempotency-Key got there first, TransactionRefused with the position of the last write.
+    """
     limits = settings()
     writes: list[Write] = [
         credits.sandbox_counted(session.user_id, limits.sandboxes_per_account),
@@ -88,7 +89,8 @@ def _explain(error: TransactionRefused, user_id: str) -> None:
                 "A session needs credits on the account, and there are none. Ask the owner for a grant."
             ) from error
         raise QuotaExceeded(
-            "This account runs as many sandboxes as it may. Close a session, or wait for one to end.", retry_after=30
+            "This account runs as many sandboxes as it may. Close a session, or wait for one to end.",
+            retry_after=30,
         ) from error
     if 1 in error.refused:
         raise QuotaExceeded("All sandboxes of this stack are in use. Try again later.", retry_after=60) from error
@@ -99,7 +101,8 @@ def _explain(error: TransactionRefused, user_id: str) -> None:
 
 def launch(session_id: str, token: str) -> Session | None:
     """The session with the token its sandbox is to show: `token`, unless an earlier try noted one, since every try
-    must start the same. None where there is nothing to launch any more."""
+    must start the same. None where there is nothing to launch any more.
+    """
     try:
         item = table.update(
             Update(
@@ -120,7 +123,8 @@ def launched(session_id: str, task_arn: str) -> None:
 
 def bind(session_id: str, token: str, instance: str) -> Session | None:
     """Lets in the first agent that shows the token, and nobody else from then on: RunTask's overrides, where the
-    token travelled, can be read by whoever may describe tasks."""
+    token travelled, can be read by whoever may describe tasks.
+    """
     try:
         item = table.update(
             Update(
@@ -206,7 +210,8 @@ def heard(session_id: str, now: int) -> Session | None:
 
 def awaits(session_id: str, token: str, entered: str) -> Session | None:
     """Stores what its machine waits on and returns the session as it is then: who stores a token must look whether
-    the fact it waits for is there already. None where a later wait has begun."""
+    the fact it waits for is there already. None where a later wait has begun.
+    """
     try:
         return _session(
             table.update(
@@ -294,7 +299,8 @@ def gone(session_id: str, reason: Reason) -> Session | None:
 
 def finish(session: Session, status: SessionStatus, now: int) -> bool:
     """The end, once no task is open: the sandbox is counted off, secrets are forgotten. False where somebody did it
-    before, or a task is not settled yet."""
+    before, or a task is not settled yet.
+    """
     writes: list[Write] = [
         Update(
             keys.session(session.session_id),

@@ -29,7 +29,8 @@ def post(address: str, message: str) -> bool:
 
 def tell(user_id: str, session_id: str, workflow_id: str, messages: Iterable[str]) -> bool:
     """Sends the messages to those of the account's clients that want to hear of this workflow: to all at once, one
-    second, no second try; who is gone is forgotten. False where nobody listens."""
+    second, no second try; who is gone is forgotten. False where nobody listens.
+    """
     listeners = [client for client in connections.clients_of(user_id) if client.hears(session_id, workflow_id)]
     for message in messages if listeners else ():
         _broadcast(listeners, message)

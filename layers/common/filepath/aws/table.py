@@ -55,7 +55,8 @@ class Put:
 @dataclass(frozen=True)
 class Update:
     """Changes to one item. `add` takes numbers and sets, `discard` sets; `values` are what `condition` compares with.
-    `default` sets an attribute only where it is not set yet."""
+    `default` sets an attribute only where it is not set yet.
+    """
 
     key: Key
     condition: str | None = None
@@ -123,7 +124,8 @@ def query(
     backwards: bool = False,
 ) -> Page:
     """Items of one partition in the order of their sort keys: those that begin with `prefix`, and lie
-    between `start` and `end` where these are given. Consistent, except on an index, which cannot be."""
+    between `start` and `end` where these are given. Consistent, except on an index, which cannot be.
+    """
     pk, sk = ("pk", "sk") if index is None else (f"{index}Pk", f"{index}Sk")
     values = {":pk": partition}
     condition = f"{pk} = :pk"
@@ -183,7 +185,8 @@ def transact(writes: Sequence[Write]) -> None:
     """All of the writes or none. Raises TransactionRefused when conditions do not hold.
 
     Two transactions on one item at once cancel each other without either being wrong (TransactionConflict): tried
-    again a few times at random moments, then Unavailable."""
+    again a few times at random moments, then Unavailable.
+    """
     items = [_transacted(write) for write in writes]
     for attempt in range(_CONFLICT_TRIES):
         try:
@@ -220,8 +223,6 @@ def _checked(call: Any) -> Any:
     except clients.dynamodb().exceptions.ConditionalCheckFailedException as error:
         item = cast("dict[str, Any]", error.response).get("Item") or {}
         raise ConditionFailed(_plain(item)) from error
-
-
 
 
 # Rendering a write as DynamoDB wants it

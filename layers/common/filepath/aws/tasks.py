@@ -34,9 +34,7 @@ def get_many(workflow_ids: Iterable[str]) -> list[Task]:
 def of_session(session_id: str, after: str | None, limit: int) -> tuple[list[Task], str | None]:
     """Newest first, and where to go on."""
     position = keys.task(after) if after else None
-    page = table.query(
-        keys.session_partition(session_id), prefix="TASK#", after=position, limit=limit, backwards=True
-    )
+    page = table.query(keys.session_partition(session_id), prefix="TASK#", after=position, limit=limit, backwards=True)
     found = [_task(item) for item in page.items]
     return found, found[-1].workflow_id if page.last else None
 
@@ -65,7 +63,8 @@ def submit(
     task: Task, inputs: Mapping[str, Any], answer: Mapping[str, object], idempotency: IdempotencyKey | None
 ) -> None:
     """Holds the credits and queues the task, or does neither. Raises InsufficientCredits, SessionClosed,
-    QuotaExceeded, or TransactionRefused where the same Idempotency-Key got there first."""
+    QuotaExceeded, or TransactionRefused where the same Idempotency-Key got there first.
+    """
     encoded = json.dumps(inputs, ensure_ascii=False)
     inline = len(encoded.encode()) <= _INLINE_INPUTS
     inputs_key = None if inline else f"inputs/{task.workflow_id}.json"
@@ -133,10 +132,9 @@ def awaits(workflow_id: str, token: str, entered: str) -> Task | None:
 
 def dispatch(workflow_id: str) -> Task | None:
     """Gives the task to its session's sandbox: from here on only the sandbox can end it. None where it was cancelled
-    first, or is over."""
-    return _updated(
-        workflow_id, f"{_NOT_OVER} AND attribute_not_exists(#cancelSignal)", {}, set={"dispatched": True}
-    )
+    first, or is over.
+    """
+    return _updated(workflow_id, f"{_NOT_OVER} AND attribute_not_exists(#cancelSignal)", {}, set={"dispatched": True})
 
 
 def started(workflow_id: str, now: int) -> Task | None:

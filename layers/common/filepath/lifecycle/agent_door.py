@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from botocore.exceptions import BotoCoreError, ClientError
 
 from filepath import clock, ids
 from filepath.authentication import bearer
-from filepath.aws import connections, sessions
+from filepath.aws import clients, connections, sessions
 from filepath.aws.connections import AgentConnection
 from filepath.errors import FilepathError, SessionClosed, Unavailable
 from filepath.lifecycle import agent_messages
@@ -62,7 +61,9 @@ def message(event: Mapping[str, Any]) -> str | None:
         return failure(message_id, error.code, str(error))
     except FilepathError as error:
         return failure(message_id, SERVER_ERROR, error.message, error.envelope(request_id))
-    except (ClientError, BotoCoreError) as error:
+    except Exception as error:
+        if not clients.is_passing(error):
+            raise  # answered by API Gateway in its own words, which the agent takes for: send again
         logger.warning("AWS did not take a call", exc_info=error)
         busy = Unavailable("The platform is busy. Send the message again.")
         return failure(message_id, SERVER_ERROR, busy.message, busy.envelope(request_id))

@@ -33,7 +33,8 @@ _STOP: Params = {"stop": True}
 
 def handle(connection: AgentConnection, method: str, params: Params) -> Params:
     """The result to answer with. Raises ProtocolError for a message that is none, SessionClosed once the session's
-    sandbox was declared gone."""
+    sandbox was declared gone.
+    """
     try:
         handler = _HANDLERS[method]
     except KeyError:
@@ -132,7 +133,11 @@ def output(connection: AgentConnection, params: Params) -> Params:
 
 def exit_(connection: AgentConnection, params: Params) -> Params:
     """Taken only when every byte is stored; then the task's machine goes on to settle."""
-    workflow_id, end, total = _workflow(connection, params), End.of(params.get("end")), params.get("outputBytes")
+    workflow_id, end, total = (
+        _workflow(connection, params),
+        End.of(params.get("end")),
+        params.get("outputBytes"),
+    )
     if workflow_id is None:
         return {**_STOP, "stored": 0, "accepted": True}
     log = logs.get(workflow_id)

@@ -14,7 +14,8 @@ INVITE_DAYS = 14
 
 def grant(email: str, amount: int, reference: str) -> dict[str, Any]:
     """Adds credits to an account, with a line in its ledger. A negative amount is refused: money is not taken back
-    by hand."""
+    by hand.
+    """
     if amount < 1:
         raise ValueError("credits must be at least 1")
     user = accounts.user_by_email(email.strip().lower())

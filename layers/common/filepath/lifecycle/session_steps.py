@@ -94,7 +94,8 @@ def end_session(session_id: str) -> None:
 
 def sandbox_gone(session_id: str, reason: Reason) -> None:
     """The one place that declares a sandbox gone, and with it its running tasks. Called by the ECS event, after
-    StopTask, and by reconcile; never for a broken connection alone."""
+    StopTask, and by reconcile; never for a broken connection alone.
+    """
     session = sessions.gone(session_id, reason) or sessions.get(session_id)
     if session is None or session.is_over:
         return

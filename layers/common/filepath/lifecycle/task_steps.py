@@ -57,7 +57,8 @@ def _exec(task: Task) -> Exec:
 
 def cancel(workflow_id: str, signal: str) -> Task | None:
     """Writes that the task is to end, then tells whoever can end it: its sandbox, or its machine while no sandbox
-    has it. None where it is over."""
+    has it. None where it is over.
+    """
     task = tasks.cancel(workflow_id, signal)
     if task is None:
         return None
@@ -77,7 +78,8 @@ def wake(workflow_ids: Iterable[str]) -> None:
 
 def settle(workflow_id: str) -> None:
     """Decides what became of the task, from the table, and ends it and its hold in one write. Once: whoever comes
-    second finds it over."""
+    second finds it over.
+    """
     for _ in range(_SETTLE_TRIES):
         task = tasks.get(workflow_id)
         if task is None or task.is_over:

@@ -16,9 +16,7 @@ class CancelTask(Model):
     """Sent first; what is left after the grace of 5 s gets KILL."""
 
 
-@operation(
-    "POST", "/api/workflow/{workflowId}/cancel", status=202, scope=Scope.TASKS_WRITE, errors=(NotFound,)
-)
+@operation("POST", "/api/workflow/{workflowId}/cancel", status=202, scope=Scope.TASKS_WRITE, errors=(NotFound,))
 def cancel_task(context: Context, request: CancelTask) -> TaskStatusView:
     """End a task, with all processes it started. One that is over stays as it ended."""
     task = own_task(context.caller, request.workflow_id)

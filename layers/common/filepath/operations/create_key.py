@@ -37,7 +37,8 @@ class KeyCreated(Model):
 def create_key(context: Context, request: CreateKey) -> KeyCreated:
     """Make an API key. The key itself is shown once, here.
 
-    Without `scopes` it has all but `keys:write`. It cannot have a scope that the credential of this request lacks."""
+    Without `scopes` it has all but `keys:write`. It cannot have a scope that the credential of this request lacks.
+    """
     scopes = request.scopes or DEFAULT_KEY_SCOPES & context.caller.scopes
     _check_scopes(context.caller, scopes)
     secret, key_id = _secret(context, request)
@@ -67,7 +68,8 @@ def _check_scopes(caller: Caller, scopes: frozenset[Scope]) -> None:
 
 def _secret(context: Context, request: CreateKey) -> tuple[str, str]:
     """A key and its id: random, or, for a request that may be repeated, derived from the caller's own credential.
-    So the first answer can be given again although only a hash of the key was ever stored."""
+    So the first answer can be given again although only a hash of the key was ever stored.
+    """
     repeatable = idempotency(context, "create_key", request)
     if repeatable is None:
         return ids.api_key(clock.entropy()), ids.key_id(clock.entropy())

@@ -45,7 +45,8 @@ class SessionCreated(Model):
 def create_session(context: Context, request: CreateSession) -> SessionCreated:
     """Start a sandbox with a filesystem that stays until the session is closed.
 
-    Tasks can be submitted at once: they wait until it is ready. A session that nothing happens in closes by itself."""
+    Tasks can be submitted at once: they wait until it is ready. A session that nothing happens in closes by itself.
+    """
     _check_size(request)
     key = idempotency(context, "create_session", request)
     answer = answered_before(key, SessionCreated, context.now)

@@ -19,7 +19,8 @@ class SocketTicket(Model):
 def create_socket_ticket(context: Context, request: Nothing) -> SocketTicket:
     """A ticket that opens one socket, within a minute: for browsers, which cannot send a header with it.
 
-    Open `url?ticket=…`. Programs that can send headers open `url` with `x-api-key` and need none."""
+    Open `url?ticket=…`. Programs that can send headers open `url` with `x-api-key` and need none.
+    """
     ticket = TICKET_PREFIX + ids.base32(int.from_bytes(clock.entropy()), 50)
     expires_at = context.now + _SECONDS * 1000
     accounts.keep_ticket(ticket, context.caller, expires_at)

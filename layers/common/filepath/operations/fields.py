@@ -42,7 +42,9 @@ _VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_
 _VariableValue = Annotated[str, AfterValidator(without_nul)]
 
 SessionId = Annotated[
-    str, StringConstraints(pattern=f"^{ids.SESSION_ID.pattern}$"), Field(examples=["ses_01jd4kq9n7x2v8mb3c5t"])
+    str,
+    StringConstraints(pattern=f"^{ids.SESSION_ID.pattern}$"),
+    Field(examples=["ses_01jd4kq9n7x2v8mb3c5t"]),
 ]
 WorkflowId = Annotated[
     str,

@@ -40,7 +40,8 @@ class Output(Model):
 def get_output(context: Context, request: GetOutput) -> Output:
     """A task's output from any byte offset on, while it runs and for the retention time afterwards.
 
-    Offsets count both streams together, in the order written; `limit` is in bytes."""
+    Offsets count both streams together, in the order written; `limit` is in bytes.
+    """
     task = own_task(context.caller, request.workflow_id)
     stored = logs.get(task.workflow_id).stored
     end = min(stored, request.after + request.limit)
@@ -51,5 +52,7 @@ def get_output(context: Context, request: GetOutput) -> Output:
         for data, encoding in [text_or_base64(raw)]
     ]
     return Output(
-        chunks=shown, next_offset=max(end, min(request.after, stored)), complete=task.is_over and end >= stored
+        chunks=shown,
+        next_offset=max(end, min(request.after, stored)),
+        complete=task.is_over and end >= stored,
     )

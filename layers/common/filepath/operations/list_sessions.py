@@ -23,7 +23,8 @@ class Sessions(Model):
 def list_sessions(context: Context, request: ListSessions) -> Sessions:
     """The account's sessions, newest first.
 
-    With `status`, a page may hold fewer than `limit`: go on while there is a `nextToken`."""
+    With `status`, a page may hold fewer than `limit`: go on while there is a `nextToken`.
+    """
     after = position(request.next_token, "ses_")
     found, last = sessions.owned_by(context.caller.user_id, after, request.limit)
     shown = [session_view(session) for session in found if request.status in {None, session.status}]

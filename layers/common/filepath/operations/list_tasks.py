@@ -25,7 +25,8 @@ class Tasks(Model):
 def list_tasks(context: Context, request: ListTasks) -> Tasks:
     """The account's tasks, or one session's, newest first.
 
-    With `status`, a page may hold fewer than `limit`: go on while there is a `nextToken`."""
+    With `status`, a page may hold fewer than `limit`: go on while there is a `nextToken`.
+    """
     if request.session_id is None:
         after = position(request.next_token)
         found, last = tasks.owned_by(context.caller.user_id, after, request.limit)

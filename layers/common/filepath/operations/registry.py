@@ -90,7 +90,8 @@ def operation(
     errors: tuple[type[FilepathError], ...] = (),
 ) -> Callable[[Callable[[Context, Any], Model]], Callable[[Context, Any], Model]]:
     """Registers a function as an operation. `creates`: it honours an Idempotency-Key. `public`: without a credential.
-    `path` names its path parameters as the input model's fields are named outside: `{sessionId}`."""
+    `path` names its path parameters as the input model's fields are named outside: `{sessionId}`.
+    """
 
     def register(function: Callable[[Context, Any], Model]) -> Callable[[Context, Any], Model]:
         hints = get_type_hints(function)
@@ -121,7 +122,7 @@ def operation(
 @cache
 def operations() -> Mapping[str, Operation]:
     """All operations by name, in the order of their paths: those with fixed words before those with parameters."""
-    import filepath.operations as package  # noqa: PLC0415 - its modules import this one
+    import filepath.operations as package
 
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
@@ -133,7 +134,8 @@ def call(operation: Operation, context: Context, request: Model) -> Model:
     context.caller.require(operation.scope)
     if context.idempotency_key is not None and not operation.creates:
         raise InvalidRequest(
-            "This call takes no Idempotency-Key: it can be repeated as it is.", details={"field": "Idempotency-Key"}
+            "This call takes no Idempotency-Key: it can be repeated as it is.",
+            details={"field": "Idempotency-Key"},
         )
     return operation.run(context, request)
 

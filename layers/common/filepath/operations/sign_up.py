@@ -43,7 +43,8 @@ def sign_up(context: Context, request: SignUp) -> SignedIn:
     """Open an account.
 
     The token signs in for 30 days; create an API key with it. Where the stack wants an invite, its owner makes one.
-    A repeated request with the same Idempotency-Key and password gives a fresh token to the same account."""
+    A repeated request with the same Idempotency-Key and password gives a fresh token to the same account.
+    """
     _admit(request, context.now)
     new = User(
         user_id=ids.user_id(clock.entropy()),

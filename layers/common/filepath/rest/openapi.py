@@ -35,7 +35,8 @@ _CALL_WITH_CREDENTIAL = (errors.Unauthenticated, errors.Forbidden)
 
 def described(operation: Operation) -> dict[str, Any]:
     """What FastAPI is told of a route. Its parameters and body are described here by hand, as the route takes the
-    bare request: so that every refusal is in our envelope."""
+    bare request: so that every refusal is in our envelope.
+    """
     return {
         "summary": operation.summary,
         "description": operation.description,
@@ -95,7 +96,7 @@ def _content(model: str) -> dict[str, Any]:
 def _inputs(operation: Operation) -> dict[str, Any]:
     schema = operation.input.model_json_schema(ref_template="#/components/schemas/{model}")
     properties, required = schema.get("properties", {}), schema.get("required", [])
-    place = {name: "path" for name in operation.path_fields}
+    place = dict.fromkeys(operation.path_fields, "path")
     if operation.method != "POST":
         place = {name: place.get(name, "query") for name in properties}
     parameters: list[dict[str, Any]] = [
@@ -131,4 +132,3 @@ _IDEMPOTENCY_KEY: dict[str, Any] = {
     "description": "The same key and body give the first answer again, for a day.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
-

@@ -12,7 +12,8 @@ from filepath.operations.registry import Model, Operation
 
 def parsed(operation: Operation, path: Mapping[str, str], query: Iterable[tuple[str, str]], body: bytes) -> Model:
     """The path names ids, the body of a POST or the query of the rest gives the other fields; nothing is ignored.
-    Raises InvalidRequest, or pydantic's ValidationError."""
+    Raises InvalidRequest, or pydantic's ValidationError.
+    """
     given = _query(query)
     if operation.method == "POST":
         if given:
@@ -25,9 +26,7 @@ def parsed(operation: Operation, path: Mapping[str, str], query: Iterable[tuple[
     doubled = sorted(fields.keys() & path.keys())
     if doubled:
         raise InvalidRequest(f"{', '.join(doubled)} is given by the path. Leave it out of the rest.")
-    return operation.input.model_validate_json(
-        json.dumps({**fields, **path}), strict=operation.method == "POST"
-    )
+    return operation.input.model_validate_json(json.dumps({**fields, **path}), strict=operation.method == "POST")
 
 
 def _query(query: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -83,5 +83,3 @@ def _code(error: FilepathError) -> int:
 
 def _refusal(message_id: MessageId | None, error: FilepathError, request_id: str, code: int) -> str:
     return failure(message_id, code, error.message, error.envelope(request_id))
-
-
