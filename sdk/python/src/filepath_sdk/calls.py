@@ -49,7 +49,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """`creates`: one Idempotency-Key for all its tries. `repeatable`: doing it twice is doing it once."""
+    """`creates`: one Idempotency-Key for all its tries. `repeatable`: unless a second time is refused."""
 
     method: str
     path: str
@@ -114,7 +114,7 @@ def _nothing(_: Any) -> None:
 
 def sign_up(email: str, password: str, name: str, invite: str | None) -> Call[SignedIn]:
     body = _present(email=email, password=password, name=name, invite=invite)
-    return Call("POST", "/api/auth/sign-up/email", SignedIn.of, body=body, repeatable=False)
+    return Call("POST", "/api/auth/sign-up/email", SignedIn.of, body=body, creates=True)
 
 
 def sign_in(email: str, password: str) -> Call[SignedIn]:
@@ -123,28 +123,20 @@ def sign_in(email: str, password: str) -> Call[SignedIn]:
 
 
 def sign_out() -> Call[None]:
-    return Call("POST", "/api/auth/sign-out", _nothing)
+    return Call("POST", "/api/auth/sign-out", _nothing, repeatable=False)
 
 
-def create_key(
-    name: str, expires_in: int | None, scopes: list[str] | None, credit_limit: int | None
-) -> Call[ApiKey]:
+def create_key(name: str, expires_in: int | None, scopes: list[str] | None, credit_limit: int | None) -> Call[ApiKey]:
     body = _present(name=name, expiresInSeconds=expires_in, scopes=scopes, creditLimit=credit_limit)
     return Call("POST", "/api/auth/api-key/create", ApiKey.of, body=body, creates=True)
 
 
 def list_keys() -> Call[list[ApiKey]]:
-    return Call(
-        "GET", "/api/auth/api-key/list", lambda data: [ApiKey.of(key) for key in _items(data, "keys")]
-    )
+    return Call("GET", "/api/auth/api-key/list", lambda data: [ApiKey.of(key) for key in data["keys"]])
 
 
 def delete_key(key_id: str) -> Call[None]:
-    return Call("POST", "/api/auth/api-key/delete", _nothing, body={"keyId": key_id})
-
-
-def _items(data: Any, name: str) -> list[Any]:
-    return list(data[name]) if isinstance(data, dict) else list(data)
+    return Call("POST", "/api/auth/api-key/delete", _nothing, body={"keyId": key_id}, repeatable=False)
 
 
 # Sessions
@@ -152,12 +144,12 @@ def _items(data: Any, name: str) -> list[Any]:
 
 def create_session(
     name: str | None,
-    cpu: float | None,
+    cpu: int | None,
     memory: int | None,
     env: Mapping[str, str] | None,
     idle_timeout: int | None,
     max_age: int | None,
-    metadata: Mapping[str, Any] | None,
+    metadata: Mapping[str, str] | None,
 ) -> Call[SessionInfo]:
     body = _present(
         name=name,
@@ -199,7 +191,7 @@ def execute_task(
     env: Mapping[str, str] | None,
     cwd: str | None,
     stdin: str | None,
-    metadata: Mapping[str, Any] | None,
+    metadata: Mapping[str, str] | None,
 ) -> Call[TaskStatus]:
     body = _present(
         sessionId=session_id,
@@ -221,7 +213,7 @@ def list_tasks(
     session_id: str | None, status: str | None, limit: int | None, next_token: str | None
 ) -> Call[Page[TaskInfo]]:
     query = _present(sessionId=session_id, status=status, limit=limit, nextToken=next_token)
-    return Call("GET", "/api/workflow", _page_of(("tasks", "workflows"), TaskInfo.of), query=query)
+    return Call("GET", "/api/workflow", _page_of("workflows", TaskInfo.of), query=query)
 
 
 def get_task_status(workflow_id: str) -> Call[TaskStatus]:
@@ -253,11 +245,8 @@ def get_health() -> Call[Mapping[str, Any]]:
     return Call("GET", "/api/health", dict)
 
 
-def _page_of(name: str | tuple[str, ...], item: Callable[[Any], T]) -> Callable[[Any], Page[T]]:
-    names = (name,) if isinstance(name, str) else name
-
+def _page_of(name: str, item: Callable[[Any], T]) -> Callable[[Any], Page[T]]:
     def parse(data: Any) -> Page[T]:
-        rows: list[Any] = next((data[name] for name in names if name in data), [])
-        return Page(tuple(item(row) for row in rows), data.get("nextToken"))
+        return Page(tuple(item(row) for row in data[name]), data.get("nextToken"))
 
     return parse

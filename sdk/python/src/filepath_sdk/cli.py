@@ -1,11 +1,9 @@
 """The `filepath` command: the SDK at a prompt. Reads arguments, prints results, decides the exit code.
 
-Exit codes: 0, 1 for an error, 2 for a wrong call; `run` exits as its command did (128+n for a signal), with 124
-where the command ran into its timeout, and with 1 where it did not get to its own end for another reason. The
-SDK is imported where it is needed, so that `--help` and wrong calls answer at once.
+Exit codes: 0, 1 for an error, 2 for a wrong call; `run` exits as its command did (128+n for a signal), with
+124 where the command ran into its timeout, and with 1 where it never came to run or was lost. The SDK is
+imported where it is needed, so that `--help` and wrong calls answer at once.
 """
-
-# ruff: noqa: PLR0917 -- an option is a parameter here, and has no position on a command line
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ ALL_SCOPES = [
     "keys:write",
     "account:read",
 ]
-"""For a key that a person keeps. A key made by default cannot make others, and `filepath keys` would be refused."""
+"""For a key that a person keeps: one made by default cannot make others, which `filepath keys` does."""
 
 app = typer.Typer(
     help="Run commands in sandboxes on your own AWS account.",
@@ -62,8 +60,11 @@ WorkflowId = Annotated[str, typer.Argument(metavar="WF", help="A task's workflow
 Pairs = Annotated[list[str] | None, typer.Option("--env", "-e", metavar="K=V", help="May be repeated.")]
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal asked this program to end; `number` is the signal's."""
+class Interrupted(BaseException):
+    """This program is to end: by the signal `number`, SIGPIPE where nobody reads its output any more.
+
+    It is no KeyboardInterrupt: the CLI library would catch that and exit with a code of its own.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -83,10 +84,6 @@ def main() -> NoReturn:
         sys.exit(1)
     except Interrupted as interrupted:
         sys.exit(128 + interrupted.number)
-    except BrokenPipeError:
-        # Nobody reads the output any more. Python would complain about the same again while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
     sys.exit(0)
 
 
@@ -110,7 +107,7 @@ def _connect(url: str | None = None) -> Filepath:
     key = os.environ.get("FILEPATH_API_KEY") or stored.key_for(target)
     if target and not key:
         raise NotConfigured(
-            f"no API key is known for {target}: set FILEPATH_API_KEY, or `filepath signup` or `filepath signin`"
+            f"no API key is known for {target}: set FILEPATH_API_KEY, or use `filepath signup` or `signin`"
         )
     return Filepath(key, target)
 
@@ -152,9 +149,7 @@ KeyName = Annotated[str, typer.Option("--key-name", help="The name of the API ke
 def signup(
     email: Email,
     password: Password,
-    name: Annotated[
-        str | None, typer.Option(help="Shown in lists; the part before the @ unless given.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Shown in lists; the part before the @ unless given.")] = None,
     invite: Annotated[str | None, typer.Option(help="Where the deployment asks for one.")] = None,
     key_name: KeyName = "command line",
     url: Url = None,
@@ -197,9 +192,7 @@ def _keep_a_key(fp: Filepath, email: str, key_name: str, *, as_json: bool) -> No
     if as_json:
         _print_json({"email": email, "url": fp.url, "keyId": key.id, "config": str(place)})
         return
-    print(
-        f"Signed in as {email} at {fp.url}.\nThe API key {key.start or key.id}… is in {place}, for you alone."
-    )
+    print(f"Signed in as {email} at {fp.url}.\nThe API key {key.start or key.id}… is in {place}, for you alone.")
     if os.environ.get("FILEPATH_API_KEY"):
         print("FILEPATH_API_KEY is set, and goes before it.")
     print("Try: filepath run -- echo hello")
@@ -259,7 +252,7 @@ def delete_key(key_id: Annotated[str, typer.Argument()], url: Url = None, as_jso
 @sessions_app.command("create")
 def create_session(
     name: Annotated[str | None, typer.Option()] = None,
-    cpu: Annotated[float | None, typer.Option(help="vCPUs.")] = None,
+    cpu: Annotated[int | None, typer.Option(help="CPU units, 1024 to a vCPU.")] = None,
     memory: Annotated[int | None, typer.Option(help="MB.")] = None,
     env: Pairs = None,
     idle_timeout: Annotated[int | None, typer.Option("--idle-timeout", metavar="SECONDS")] = None,
@@ -301,9 +294,7 @@ def close_session(
     with _connect(url) as fp:
         for session_id in session_ids:
             fp.sessions.close(session_id)
-    _print_json({"closing": session_ids}) if as_json else print(
-        "\n".join(f"{one} closes" for one in session_ids)
-    )
+    _print_json({"closing": session_ids}) if as_json else print("\n".join(f"{one} closes" for one in session_ids))
 
 
 # Tasks
@@ -311,15 +302,11 @@ def close_session(
 
 @app.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 def run(
-    command: Annotated[
-        list[str], typer.Argument(metavar="-- CMD...", help="One word is shell text as it is.")
-    ],
+    command: Annotated[list[str], typer.Argument(metavar="-- CMD...", help="One word is shell text as it is.")],
     session: Annotated[
         str | None, typer.Option("--session", "-s", metavar="ID", help="Else one is opened, and closed.")
     ] = None,
-    timeout: Annotated[
-        int | None, typer.Option(metavar="SECONDS", help="It decides the credits held.")
-    ] = None,
+    timeout: Annotated[int | None, typer.Option(metavar="SECONDS", help="It decides the credits held.")] = None,
     env: Pairs = None,
     cwd: Annotated[str | None, typer.Option(help="/workspace unless given.")] = None,
     stdin: Annotated[bool, typer.Option("--stdin", "-i", help="Send the standard input.")] = False,
@@ -347,21 +334,27 @@ def _session(fp: Filepath, session_id: str | None) -> Iterator[Session]:
 
 
 def _follow(task: Task, *, shown: bool) -> Result:
-    """To the end of the task. Interrupted, or with nobody reading, it is cancelled; a second interrupt leaves."""
+    """To the end of the task. Interrupted, or with nobody reading, it is cancelled."""
     watch = task.watch()
     try:
         for event in watch:
             _take(task, event, shown=shown)
-    except (Interrupted, BrokenPipeError):
-        task.cancel()
-        _see_it_end(task, watch, shown=shown)
+    except BrokenPipeError as gone:
+        # Python would complain about the same again while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _cancel(task, watch, shown=False)
+        raise Interrupted(signal.SIGPIPE) from gone
+    except Interrupted:
+        _cancel(task, watch, shown=shown)
         raise
     return task.wait()
 
 
-def _see_it_end(task: Task, watch: Watch, *, shown: bool) -> None:
+def _cancel(task: Task, watch: Watch, *, shown: bool) -> None:
+    """Cancel the task and see it end: what it says while it ends is still shown."""
     deadline = time.monotonic() + CANCEL_PATIENCE
     with contextlib.suppress(FilepathError, BrokenPipeError):
+        task.cancel()
         while (event := watch.next_event(deadline)) is not None:
             _take(task, event, shown=shown)
 
@@ -460,9 +453,7 @@ def _data(data: bytes) -> dict[str, str]:
 @app.command()
 def cancel(
     workflow_id: WorkflowId,
-    signal_name: Annotated[
-        str | None, typer.Option("--signal", metavar="NAME", help="TERM unless given.")
-    ] = None,
+    signal_name: Annotated[str | None, typer.Option("--signal", metavar="NAME", help="TERM unless given.")] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

@@ -133,14 +133,16 @@ class Sessions:
         self,
         name: str | None = None,
         *,
-        cpu: float | None = None,
+        cpu: int | None = None,
         memory: int | None = None,
         env: Mapping[str, str] | None = None,
         idle_timeout: int | None = None,
         max_age: int | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Session:
-        """Returns while the sandbox still starts: commands can be submitted at once. Times in seconds."""
+        """Returns while the sandbox still starts: commands can be submitted at once. `cpu` in units of 1/1024 vCPU,
+        `memory` in MB, times in seconds.
+        """
         call = calls.create_session(name, cpu, memory, env, idle_timeout, max_age, metadata)
         return Session(self._fp, self._fp.send(call))
 

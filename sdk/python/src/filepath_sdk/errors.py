@@ -3,8 +3,6 @@
 Reading an error out of a reply is `calls.error_of`; whether to try again decides `retry.pause_before_retry`.
 """
 
-# ruff: noqa: N818 -- they are named by the platform's error codes, which are part of its contract
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -18,9 +16,7 @@ class FilepathError(Exception):
     """`str(error)` says what happened, `error.what_to_do` what to do about it, `error.code` is stable."""
 
     code: str = "error"
-    what_to_do: ClassVar[str] = (
-        "Read the message; if it does not help, report it together with the request id."
-    )
+    what_to_do: ClassVar[str] = "Read the message; if it does not help, report it together with the request id."
 
     def __init__(
         self,
@@ -61,23 +57,17 @@ class InvalidRequest(FilepathError):
 
 class Unauthenticated(FilepathError):
     code = "unauthenticated"
-    what_to_do = (
-        "Set FILEPATH_API_KEY to a valid key, or get one with `filepath signup` or `filepath signin`."
-    )
+    what_to_do = "Set FILEPATH_API_KEY to a valid key, or get one with `filepath signup` or `filepath signin`."
 
 
 class InsufficientCredits(FilepathError):
     code = "insufficient_credits"
-    what_to_do = (
-        "Ask the owner of the deployment for credits, or submit with a shorter timeout: it decides the hold."
-    )
+    what_to_do = "Ask the owner of the deployment for credits, or submit with a shorter timeout: it decides the hold."
 
 
 class Forbidden(FilepathError):
     code = "forbidden"
-    what_to_do = (
-        "Use a key that has the scope the message names, or an invite where the deployment asks for one."
-    )
+    what_to_do = "Use a key that has the scope the message names, or an invite where the deployment asks for one."
 
 
 class NotFound(FilepathError):
@@ -107,9 +97,7 @@ class RateLimited(FilepathError):
 
 class QuotaExceeded(FilepathError):
     code = "quota_exceeded"
-    what_to_do = (
-        "Wait until something that counts against the quota has ended, or ask the owner for a larger one."
-    )
+    what_to_do = "Wait until something that counts against the quota has ended, or ask the owner for a larger one."
 
 
 class Unavailable(FilepathError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from filepath_sdk import calls
 from filepath_sdk.errors import CommandFailed, FilepathError
@@ -49,7 +49,7 @@ class Session:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         stdin: str | bytes | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Task:
         """Submit a command and return. `timeout` (seconds, 300 unless given) decides the credits held."""
         text = stdin.decode() if isinstance(stdin, bytes) else stdin

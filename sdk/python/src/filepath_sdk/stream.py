@@ -75,34 +75,28 @@ class TaskStream:
         kind = params.get("type")
         if kind == "output":
             self._receive_output(params, now)
-        elif kind == "progress":
-            self._receive_progress(params)
         elif kind == "status":
             self._receive_status(params)
         self._mind_the_gap(now)
 
     def _receive_output(self, params: Mapping[str, Any], now: float) -> None:
-        if params.get("data") is not None:
+        if "data" in params:
             self._accept(Piece.of(params))
-        elif params["offset"] >= self._known_bytes:
-            # Too large for a message: it tells only where its bytes begin.
-            self._known_bytes = params["offset"] + 1
+            return
+        # Too much for a message: it tells only where its bytes are.
+        end = params["offset"] + params.get("bytes", 1)
+        if end > self._known_bytes:
+            self._known_bytes = end
             self._gap_since = now - GAP_GRACE
 
-    def _receive_progress(self, params: Mapping[str, Any]) -> None:
-        sequence = params.get("seq")
-        if isinstance(sequence, int):
-            if sequence <= self._sequence:
-                return
-            self._sequence = sequence
-        self._set_progress(params.get("progress", params.get("percent")), params.get("message"))
-
     def _receive_status(self, params: Mapping[str, Any]) -> None:
+        """Of a task that is not over, only the newest says anything: `seq` orders them."""
         status = TaskStatus.of(params)
-        told_all = "outputBytes" in params and "creditsCharged" in params
-        if status.over and not told_all:
+        sequence = params.get("seq", self._sequence)
+        if status.over and not {"outputBytes", "creditsCharged"} <= params.keys():
             self._status_due = self.end is None
-        else:
+        elif status.over or sequence >= self._sequence:
+            self._sequence = sequence
             self._set_status(status)
 
     def missed(self) -> None:
@@ -115,7 +109,6 @@ class TaskStream:
     def read_status(self, status: TaskStatus, now: float) -> None:
         self._answered(now)
         self._status_due = False
-        self._set_progress(status.progress, None if status.over else status.message)
         self._set_status(status)
         self._mind_the_gap(now)
 
@@ -127,7 +120,9 @@ class TaskStream:
         if page.complete and page.next_offset <= self.position:
             self._log_is_read = True
             self._status_due = self._status_due or self.end is None
-        if self.position == before:
+        if self.position > before:
+            self._put_off = 0.0
+        else:
             self._output_due = False
             if self._has_gap():  # known to be there, and not given yet
                 self._put_it_off(now)
@@ -138,7 +133,7 @@ class TaskStream:
         self._put_it_off(now)
 
     def _answered(self, now: float) -> None:
-        self._heard, self._put_off, self._not_before = now, 0.0, now
+        self._heard, self._not_before = now, now
 
     def _put_it_off(self, now: float) -> None:
         self._put_off = min(LONGEST_PUT_OFF, self._put_off * 2 or FIRST_PUT_OFF)
@@ -250,6 +245,8 @@ class TaskStream:
             self._ready.append(ProgressEvent(percent, message))
 
     def _set_status(self, status: TaskStatus) -> None:
+        if self.end is None and not status.over:
+            self._set_progress(status.progress, status.message)
         rank = _LAST_RANK if status.over else _RANKS.get(status.status, 1)
         if rank <= self._rank:
             return

@@ -82,9 +82,7 @@ class Watch(Iterator[TaskEvent]):
                 status = self._fp.send(calls.get_task_status(self._workflow_id))
                 self._stream.read_status(status, time.monotonic())
             else:
-                page = self._fp.send(
-                    calls.get_output(self._workflow_id, self._stream.position, calls.MAX_PAGE_BYTES)
-                )
+                page = self._fp.send(calls.get_output(self._workflow_id, self._stream.position, calls.MAX_PAGE_BYTES))
                 self._stream.read_output(page, time.monotonic())
             self._last_read = time.monotonic()
         except FilepathError as error:

@@ -1,0 +1,219 @@
+"""Commands run, watched and cancelled over a real socket that keeps its word, and over one that does not."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+
+import pytest
+
+from filepath_sdk import (
+    CommandFailed,
+    Filepath,
+    OutputEvent,
+    StatusEvent,
+    Unauthenticated,
+    WaitTimeout,
+)
+from filepath_sdk.feed import Pace
+from tests.sdk.platform_double import KEY, Faults, Platform
+
+
+def reads(platform: Platform) -> list[str]:
+    return [path for method, path in platform.requests if method == "GET"]
+
+
+def test_a_run_gives_output_exit_code_and_charge(fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        result = session.run("echo out; echo err >&2; exit 3")
+    assert (result.stdout, result.stderr, result.exit_code) == ("out\n", "err\n", 3)
+    assert (result.status, result.signal, result.credits_charged, result.output_bytes) == (
+        "completed",
+        None,
+        1,
+        8,
+    )
+    assert not result.ok
+
+
+def test_while_the_socket_is_up_nothing_is_polled(platform: Platform, fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        session.run("for i in 1 2 3; do echo $i; sleep 0.1; done")
+    assert reads(platform) == []
+    assert platform.sockets_opened == 1
+
+
+def test_output_arrives_while_the_command_runs(fp: Filepath) -> None:
+    seen: list[tuple[float, str]] = []
+    with fp.sessions.create() as session:
+        session.run("echo a; sleep 0.5; echo b", on_stdout=lambda text: seen.append((time.monotonic(), text)))
+    assert [text for _, text in seen] == ["a\n", "b\n"]
+    assert seen[1][0] - seen[0][0] > 0.3
+
+
+def test_environment_directory_and_input_reach_the_command(fp: Filepath) -> None:
+    with fp.sessions.create(env={"A": "1"}) as session:
+        assert session.run('echo "$A$B"; cat', env={"B": "2"}, stdin="in").stdout == "12\nin"
+
+
+def test_check_raises_with_the_result(fp: Filepath) -> None:
+    with fp.sessions.create() as session, pytest.raises(CommandFailed, match="exit code 4") as caught:
+        session.run("echo why >&2; exit 4", check=True)
+    assert caught.value.result.stderr == "why\n"
+
+
+def test_a_large_output_with_bytes_that_are_no_text_is_exact(fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        result = session.run("head -c 700000 /dev/urandom | tee copy; sha256sum copy >&2")
+    assert len(result.stdout_bytes) == 700_000
+    assert hashlib.sha256(result.stdout_bytes).hexdigest() == result.stderr.split()[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_events_omitted_doubled_and_overtaken_leave_the_output_exact(platform: Platform, seed: int) -> None:
+    platform.faults = Faults(seed, omit=0.2, double=0.3, overtake=0.3)
+    with Filepath(KEY, platform.url) as fp, fp.sessions.create() as session:
+        result = session.run("for i in $(seq 40); do echo line $i; sleep 0.01; done")
+    assert result.stdout == "".join(f"line {number}\n" for number in range(1, 41))
+
+
+def test_a_socket_cut_while_a_task_runs_costs_no_byte_and_one_catch_up(platform: Platform, fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        task = session.start("for i in $(seq 20); do echo $i; sleep 0.05; done")
+        texts = ""
+        for event in task.events():
+            if isinstance(event, OutputEvent):
+                texts += event.text
+                if event.data == b"5\n":
+                    platform.cut_sockets()
+    assert texts == "".join(f"{number}\n" for number in range(1, 21))
+    assert platform.sockets_opened == 2
+    assert len([path for path in reads(platform) if path.endswith("/status")]) == 1
+
+
+def test_without_any_socket_a_run_still_ends_right(platform: Platform) -> None:
+    platform.refuse_sockets = 503
+    with Filepath(KEY, platform.url, pace=Pace(longest_backoff=0.3)) as fp, fp.sessions.create() as session:
+        result = session.run("echo a; sleep 0.3; echo b")
+    assert (result.stdout, result.exit_code) == ("a\nb\n", 0)
+
+
+def test_a_socket_that_refuses_the_key_is_told_at_once(platform: Platform) -> None:
+    platform.refuse_sockets = 401
+    with Filepath(KEY, platform.url) as fp:
+        session = fp.sessions.create()
+        with pytest.raises(Unauthenticated):
+            session.start("true")
+    assert not platform.tasks
+
+
+def test_a_sign_in_token_opens_the_socket_with_a_ticket(platform: Platform) -> None:
+    with Filepath(url=platform.url, token="token-1") as fp, fp.sessions.create() as session:
+        assert session.run("echo hi").stdout == "hi\n"
+
+
+def test_a_task_can_be_watched_by_its_id_after_it_began(platform: Platform, fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        started = session.start("echo a; sleep 0.4; echo b; exit 5")
+        while not platform.tasks[started.id].size:
+            time.sleep(0.01)
+        with Filepath(KEY, platform.url) as other:
+            result = other.tasks.attach(started.id).wait()
+    assert (result.stdout, result.exit_code) == ("a\nb\n", 5)
+
+
+def test_a_task_can_be_watched_by_its_id_after_it_ended(fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        done = session.run("printf 0123456789; exit 1")
+        events = list(fp.tasks.attach(done.workflow_id).events(after=4))
+    assert b"".join(one.data for one in events if isinstance(one, OutputEvent)) == b"456789"
+    assert isinstance(events[-1], StatusEvent)
+    assert events[-1].status.exit_code == 1
+
+
+def test_a_wait_that_times_out_can_be_gone_on_with(fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        task = session.start("echo a; sleep 0.4; echo b")
+        with pytest.raises(WaitTimeout):
+            task.wait(timeout=0.1)
+        assert task.wait(timeout=5).stdout == "a\nb\n"
+        assert task.output() == b"a\nb\n"
+
+
+def test_a_cancelled_task_says_so_with_its_signal(fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        task = session.start("echo up; sleep 60")
+        next(iter(task.events()))
+        task.cancel("INT")
+        result = task.wait(timeout=5)
+    assert (result.status, result.exit_code) == ("cancelled", None)
+    assert result.signal is not None
+
+
+def test_an_interrupt_in_a_run_cancels_the_command(platform: Platform, fp: Filepath) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    session = fp.sessions.create()
+    with pytest.raises(KeyboardInterrupt):
+        session.run("echo up; sleep 60", on_stdout=interrupted)
+    assert platform.tasks["wf_1"].cancelled
+
+
+def test_progress_reaches_its_callback(platform: Platform, fp: Filepath) -> None:
+    seen: list[tuple[float | None, str | None]] = []
+    with fp.sessions.create() as session:
+        player = threading.Thread(target=_play_progress, args=(platform,))
+        player.start()
+        session.run("# played", on_progress=lambda percent, message: seen.append((percent, message)))
+        player.join()
+    assert seen == [(10, "a"), (60, "b")]
+
+
+def _play_progress(platform: Platform) -> None:
+    while "wf_1" not in platform.tasks:
+        time.sleep(0.01)
+    task = platform.tasks["wf_1"]
+    for sequence, percent, message in ((1, 10, "a"), (2, 60, "b"), (1, 10, "a")):
+        told = {
+            "type": "progress",
+            "workflowId": "wf_1",
+            "seq": sequence,
+            "progress": percent,
+            "message": message,
+        }
+        platform.tell(told)
+    platform.end(task, 0)
+
+
+def test_several_tasks_share_one_socket_and_keep_their_output_apart(platform: Platform, fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        tasks = [session.start(f"for i in 1 2 3; do echo {name}$i; sleep 0.05; done") for name in "abc"]
+        outputs = [task.wait().stdout for task in tasks]
+    assert outputs == [f"{name}1\n{name}2\n{name}3\n" for name in "abc"]
+    assert platform.sockets_opened == 1
+
+
+def test_an_idle_socket_is_kept_alive_by_a_request(platform: Platform) -> None:
+    with Filepath(KEY, platform.url, pace=Pace(keep_alive=(0.05, 0.1))) as fp:
+        fp.feed.open()
+        assert platform.health_asked.wait(5)
+
+
+def test_an_ageing_socket_is_replaced_before_it_is_closed(platform: Platform) -> None:
+    with Filepath(KEY, platform.url, pace=Pace(renewal=(0.2, 0.2))) as fp, fp.sessions.create() as session:
+        result = session.run("for i in $(seq 20); do echo $i; sleep 0.04; done")
+    assert result.stdout == "".join(f"{number}\n" for number in range(1, 21))
+    assert platform.sockets_opened >= 3
+
+
+def test_closing_the_client_ends_its_thread_and_its_socket(platform: Platform) -> None:
+    before = threading.active_count()
+    fp = Filepath(KEY, platform.url)
+    fp.feed.open()
+    thread = fp.feed._thread
+    fp.close()
+    assert thread is not None
+    assert not thread.is_alive()
+    assert threading.active_count() <= before + 2  # the platform's own, for this connection
