@@ -122,6 +122,4 @@ def files_of(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     inside = (path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix in TEXT)
-    return [
-        path for path in inside if not any(part in {"__pycache__", "node_modules"} for part in path.parts)
-    ]
+    return [path for path in inside if not any(part in {"__pycache__", "node_modules"} for part in path.parts)]

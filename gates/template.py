@@ -19,53 +19,60 @@ ARCHITECTURES = {"x86_64": "x86_64-", "arm64": "aarch64-"}
 
 def the_template_is_short(root: Path) -> Iterator[Finding]:
     if (lines := line_count(root / TEMPLATE)) >= LONGEST_TEMPLATE:
-        yield Finding(
-            TEMPLATE, lines, f"has {lines} lines, not under {LONGEST_TEMPLATE}: it is read in one go"
-        )
+        yield Finding(TEMPLATE, lines, f"has {lines} lines, not under {LONGEST_TEMPLATE}: it is read in one go")
 
 
 def handlers_are_thin(root: Path) -> Iterator[Finding]:
     for path in sorted((root / "functions").glob("*/*.py")):
         if (lines := line_count(path)) > LONGEST_HANDLER:
-            message = (
-                f"has {lines} lines, over {LONGEST_HANDLER}; what is not event in, reply out is the layer's"
-            )
+            message = f"has {lines} lines, over {LONGEST_HANDLER}; what is not event in, reply out is the layer's"
             yield Finding(path.relative_to(root), lines, message)
 
 
 def wildcards_have_a_reason(root: Path) -> Iterator[Finding]:
-    """A `*` in an action or resource of a policy has a comment on its line, or alone on the one before."""
+    """A statement with a `*` in an action or resource has a comment on one of its lines, or alone above it."""
     text = (root / TEMPLATE).read_text()
     lines = text.splitlines()
-    for scalar in policy_scalars(yaml.compose(text)):
-        number = scalar.start_mark.line
-        if "*" in scalar.value and not (has_comment(lines[number]) or has_comment_alone(lines, number)):
-            yield Finding(TEMPLATE, number + 1, f"{scalar.value!r} has no comment that says why so wide")
+    wide = {
+        scalar.start_mark.line: scalar.value
+        for statement in statements(yaml.compose(text))
+        if not has_comment(lines, statement)
+        for scalar in permissions(statement)
+        if "*" in scalar.value
+    }
+    for number, value in sorted(wide.items()):
+        yield Finding(TEMPLATE, number + 1, f"{value!r} has no comment that says why so wide")
 
 
-def has_comment(line: str) -> bool:
-    return re.search(r"\s#\s*\S", line) is not None
+def has_comment(lines: list[str], statement: yaml.Node) -> bool:
+    first, last = statement.start_mark.line, statement.end_mark.line
+    # A block ends where the next one starts: comments alone just above that belong to it.
+    inside = lines[first : max(first + 1, last)]
+    while inside[-1].lstrip().startswith("#"):
+        inside.pop()
+    return lines[first - 1].lstrip().startswith("#") or any(re.search(r"(^|\s)#\s*\S", line) for line in inside)
 
 
-def has_comment_alone(lines: list[str], number: int) -> bool:
-    return number > 0 and lines[number - 1].lstrip().startswith("#")
-
-
-def policy_scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
-    """Every scalar in the actions and resources of every policy statement, whatever function it stands in."""
+def statements(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
+    """Every policy statement: a mapping that has an effect."""
     if isinstance(node, yaml.MappingNode):
-        keys = {key.value for key, _ in node.value}
-        for key, value in node.value:
-            if "Effect" in keys and key.value in {"Action", "NotAction", "Resource", "NotResource"}:
-                yield from scalars(value)
-            else:
-                yield from policy_scalars(value)
+        if any(key.value == "Effect" for key, _ in node.value):
+            yield node
+        for _, value in node.value:
+            yield from statements(value)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from policy_scalars(item)
+            yield from statements(item)
+
+
+def permissions(statement: yaml.MappingNode) -> Iterator[yaml.ScalarNode]:
+    for key, value in statement.value:
+        if key.value in {"Action", "NotAction", "Resource", "NotResource"}:
+            yield from scalars(value)
 
 
 def scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    """The scalars of a value, whatever intrinsic function they stand in."""
     if isinstance(node, yaml.ScalarNode):
         yield node
     elif isinstance(node, yaml.SequenceNode):

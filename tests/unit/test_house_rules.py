@@ -61,9 +61,7 @@ def test_boto3_outside_of_the_aws_package_is_found(write: Write, tmp_path: Path,
     assert (str(finding.path), finding.line) == ("layers/common/filepath/task.py", 2)
 
 
-@pytest.mark.parametrize(
-    "text", ["import os\nos.environ['A']", "import os\nos.getenv('A')", "from os import environ"]
-)
+@pytest.mark.parametrize("text", ["import os\nos.environ['A']", "import os\nos.getenv('A')", "from os import environ"])
 def test_the_environment_read_outside_of_settings_is_found(write: Write, tmp_path: Path, text: str) -> None:
     write("layers/common/filepath/settings.py", text)
     write("sandbox/agent/settings.py", text)
@@ -74,12 +72,8 @@ def test_the_environment_read_outside_of_settings_is_found(write: Write, tmp_pat
     assert len(messages(boundaries.only_settings_read_the_environment, tmp_path)) == 2
 
 
-@pytest.mark.parametrize(
-    "word", ["MiniStack", "localstack", "the emulator", "localhost", "127.0.0.1", ":4566/"]
-)
-def test_knowledge_of_the_emulator_in_what_is_deployed_is_found(
-    write: Write, tmp_path: Path, word: str
-) -> None:
+@pytest.mark.parametrize("word", ["MiniStack", "localstack", "the emulator", "localhost", "127.0.0.1", ":4566/"])
+def test_knowledge_of_the_emulator_in_what_is_deployed_is_found(write: Write, tmp_path: Path, word: str) -> None:
     write("local/stack.py", f"# {word}")
     write("layers/common/requirements.txt", "    --hash=sha256:45664566")
     assert messages(boundaries.nothing_deployed_knows_the_emulator, tmp_path) == []
@@ -96,9 +90,7 @@ def test_third_party_code_in_protocol_or_agent_is_found(write: Write, tmp_path: 
     assert len(messages(boundaries.the_agent_needs_only_websockets, tmp_path)) == 1
 
 
-def test_fastapi_reached_through_the_layer_by_the_agents_function_is_found(
-    write: Write, tmp_path: Path
-) -> None:
+def test_fastapi_reached_through_the_layer_by_the_agents_function_is_found(write: Write, tmp_path: Path) -> None:
     write("functions/agents/handler.py", "import filepath.light")
     write("layers/common/filepath/light.py", "import json")
     assert messages(boundaries.the_agents_function_starts_light, tmp_path) == []
@@ -200,9 +192,7 @@ def test_a_long_template_and_a_long_handler_are_found(write: Write, tmp_path: Pa
         ("!GetAtt Table.Arn", 0),
     ],
 )
-def test_a_wildcard_without_a_reason_is_found(
-    write: Write, tmp_path: Path, resource: str, found: int
-) -> None:
+def test_a_wildcard_without_a_reason_is_found(write: Write, tmp_path: Path, resource: str, found: int) -> None:
     write(
         "template.yaml",
         f"Statement:\n- Effect: Allow\n  Action: [dynamodb:GetItem]\n  Resource: {resource}\n",
@@ -210,12 +200,20 @@ def test_a_wildcard_without_a_reason_is_found(
     assert len(messages(template.wildcards_have_a_reason, tmp_path)) == found
 
 
-def test_a_comment_alone_above_a_wildcard_is_a_reason(write: Write, tmp_path: Path) -> None:
-    write(
-        "template.yaml",
-        "- Effect: Allow\n  Action:\n  # All of them, since they have no ARN.\n  - states:*\n",
-    )
+@pytest.mark.parametrize("place", ["above", "first", "inside"])
+def test_a_comment_on_the_statement_is_a_reason(write: Write, tmp_path: Path, place: str) -> None:
+    comment = {name: "# they have no ARN" if name == place else "" for name in ("above", "first", "inside")}
+    first = f"Statement:\n{comment['above']}\n- Effect: Allow {comment['first']}\n"
+    write("template.yaml", first + f"  Action:\n  {comment['inside']}\n  - states:*\n  Resource: !Ref Machine\n")
     assert messages(template.wildcards_have_a_reason, tmp_path) == []
+
+
+@pytest.mark.parametrize("next_statement", ["- Effect: Allow # named", "# named\n- Effect: Allow"])
+def test_a_comment_on_the_next_statement_is_no_reason(write: Write, tmp_path: Path, next_statement: str) -> None:
+    wide = "Statement:\n- Effect: Allow\n  Action: states:*\n  Resource: !Ref Machine\n"
+    write("template.yaml", f"{wide}{next_statement}\n  Action: s3:GetObject\n  Resource: !Ref Bucket\n")
+    (finding,) = template.wildcards_have_a_reason(tmp_path)
+    assert finding.line == 3
 
 
 @pytest.mark.parametrize(
