@@ -176,14 +176,8 @@ def _play_progress(platform: Platform) -> None:
         time.sleep(0.01)
     task = platform.tasks["wf_1"]
     for sequence, percent, message in ((1, 10, "a"), (2, 60, "b"), (1, 10, "a")):
-        told = {
-            "type": "progress",
-            "workflowId": "wf_1",
-            "seq": sequence,
-            "progress": percent,
-            "message": message,
-        }
-        platform.tell(told)
+        told = {"type": "status", "workflowId": "wf_1", "status": "running", "seq": sequence}
+        platform.tell({**told, "progress": percent, "message": message})
     platform.end(task, 0)
 
 
