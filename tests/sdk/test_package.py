@@ -1,9 +1,10 @@
-"""What is shipped: the wheel, built as for a release."""
+"""What is shipped: the source archive and the wheel, built as for a release, one from the other."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -15,13 +16,29 @@ PROJECT = Path(filepath_sdk.__file__).parents[2]
 
 def test_the_wheel_carries_the_protocol_itself_and_its_types(tmp_path: Path) -> None:
     """In the repository it is a symbolic link out of the project."""
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True)
+    build(PROJECT, "sdist", tmp_path)
+    (source,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path, filter="data")
+    build(tmp_path / source.name.removesuffix(".tar.gz"), "wheel", tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         shipped = archive.read("filepath_sdk/protocol.py")
         assert "filepath_sdk/py.typed" in archive.namelist()
     assert shipped == Path(protocol.__file__).resolve().read_bytes()
+
+
+def test_a_wheel_built_in_the_repository_carries_the_same_files(tmp_path: Path) -> None:
+    build(PROJECT, "wheel", tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        (linked,) = [entry for entry in files.infolist() if entry.filename == "filepath_sdk/protocol.py"]
+        assert files.read(linked) == Path(protocol.__file__).resolve().read_bytes()
+
+
+def build(project: Path, target: str, to: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(to)]
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
 
 
 def test_every_public_name_can_be_imported() -> None:

@@ -11,6 +11,8 @@ import pytest
 from filepath_sdk import (
     CommandFailed,
     Filepath,
+    InvalidRequest,
+    NotConfigured,
     OutputEvent,
     StatusEvent,
     Unauthenticated,
@@ -105,6 +107,18 @@ def test_a_socket_that_refuses_the_key_is_told_at_once(platform: Platform) -> No
         session = fp.sessions.create()
         with pytest.raises(Unauthenticated):
             session.start("true")
+    assert not platform.tasks
+
+
+def test_a_socket_url_of_another_kind_is_named_at_once(platform: Platform) -> None:
+    with Filepath(KEY, platform.url, socket_url=platform.url) as fp, pytest.raises(NotConfigured, match="SOCKET_URL"):
+        fp.feed.open()
+
+
+def test_input_that_is_no_text_is_refused_before_anything_is_sent(platform: Platform, fp: Filepath) -> None:
+    session = fp.sessions.create()
+    with pytest.raises(InvalidRequest):
+        session.start("cat", stdin=b"\xff")
     assert not platform.tasks
 
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from filepath_sdk import protocol
 from filepath_sdk.calls import Reply, error_of
-from filepath_sdk.errors import FilepathError, Unavailable
+from filepath_sdk.errors import FilepathError, NotConfigured, Unavailable
 from filepath_sdk.retry import backoff
 from filepath_sdk.transport import USER_AGENT
 
@@ -163,6 +163,13 @@ class Feed:
     # The thread
 
     def _keep_up(self) -> None:
+        try:
+            self._reconnect_for_ever()
+        except Exception as error:
+            log.exception("The filepath feed broke")
+            self._give_up(FilepathError(f"the feed of events broke: {error!r}"))
+
+    def _reconnect_for_ever(self) -> None:
         failures = 0
         while not self._closed.is_set():
             connected_at = time.monotonic()
@@ -209,6 +216,8 @@ class Feed:
             error = error_of(Reply(response.status_code, headers, bytes(response.body or b"")))
             error.retryable = error.retryable or response.status_code >= 500
             raise error from refused
+        except InvalidURI as wrong:
+            raise NotConfigured(f"FILEPATH_SOCKET_URL is no ws:// or wss:// URL: {_shown(address.url)}") from wrong
         except (OSError, WebSocketException) as failed:
             raise Unavailable(f"the socket at {_shown(address.url)}: {failed}", retryable=True) from failed
 

@@ -289,7 +289,7 @@ class Result:
         return f"did not run to its end: {self.status}{why}"
 
     @classmethod
-    def of(cls, end: TaskStatus, output_bytes: int, stdout: bytes, stderr: bytes) -> Result:
+    def of(cls, end: TaskStatus, stdout: bytes, stderr: bytes) -> Result:
         return cls(
             workflow_id=end.workflow_id,
             session_id=end.session_id,
@@ -299,7 +299,7 @@ class Result:
             reason=end.reason,
             message=end.message,
             credits_charged=end.credits_charged,
-            output_bytes=output_bytes,
+            output_bytes=len(stdout) + len(stderr) if end.output_bytes is None else end.output_bytes,
             stdout_bytes=stdout,
             stderr_bytes=stderr,
             started_at=end.started_at,

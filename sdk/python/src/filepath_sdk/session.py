@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from filepath_sdk import calls
-from filepath_sdk.errors import CommandFailed, FilepathError
+from filepath_sdk.errors import CommandFailed, FilepathError, InvalidRequest
 from filepath_sdk.models import OutputEvent, ProgressEvent, Result, SessionInfo, TaskEvent
 from filepath_sdk.task import Task
 
@@ -52,7 +52,7 @@ class Session:
         metadata: Mapping[str, str] | None = None,
     ) -> Task:
         """Submit a command and return. `timeout` (seconds, 300 unless given) decides the credits held."""
-        text = stdin.decode() if isinstance(stdin, bytes) else stdin
+        text = _text(stdin)
         # Listening comes first: a short command may be over before its id is known here.
         self._fp.feed.open()
         subscription = self._fp.feed.subscribe()
@@ -110,6 +110,13 @@ class Session:
         else:  # what went wrong first is what the caller needs to see
             with contextlib.suppress(FilepathError):
                 self.close()
+
+
+def _text(stdin: str | bytes | None) -> str | None:
+    try:
+        return stdin.decode() if isinstance(stdin, bytes) else stdin
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("stdin is no UTF-8 text; let the command fetch or make other bytes itself") from error
 
 
 def _call_back(

@@ -28,7 +28,7 @@ class Watch(Iterator[TaskEvent]):
         self._subscription = subscription
         self._stream = TaskStream(time.monotonic(), after)
         self._events: list[TaskEvent] = []
-        self._last_read = time.monotonic()
+        self._failing_since: float | None = None
 
     @classmethod
     def attach(cls, fp: Filepath, workflow_id: str, after: int) -> Watch:
@@ -84,11 +84,13 @@ class Watch(Iterator[TaskEvent]):
             else:
                 page = self._fp.send(calls.get_output(self._workflow_id, self._stream.position, calls.MAX_PAGE_BYTES))
                 self._stream.read_output(page, time.monotonic())
-            self._last_read = time.monotonic()
+            self._failing_since = None
         except FilepathError as error:
-            if not error.retryable or time.monotonic() - self._last_read > PATIENCE:
+            now = time.monotonic()
+            self._failing_since = self._failing_since or now
+            if not error.retryable or now - self._failing_since > PATIENCE:
                 raise
-            self._stream.read_failed(time.monotonic())
+            self._stream.read_failed(now)
 
 
 class Task:
@@ -144,7 +146,7 @@ class Task:
             self._output[event.stream] += event.data
         elif isinstance(event, StatusEvent) and event.status.over:
             stdout, stderr = bytes(self._output["stdout"]), bytes(self._output["stderr"])
-            self._result = Result.of(event.status, len(stdout) + len(stderr), stdout, stderr)
+            self._result = Result.of(event.status, stdout, stderr)
 
     def status(self) -> TaskStatus:
         return self._fp.send(calls.get_task_status(self.id))
