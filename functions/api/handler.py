@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -18,6 +18,6 @@ rest = Mangum(application(), lifespan="off", api_gateway_base_path=settings().st
 @logger.inject_lambda_context(clear_state=True)
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     logger.append_keys(request_id=event["requestContext"]["requestId"])
-    answer: dict[str, Any] = rest(event, context)
+    answer: dict[str, Any] = rest(event, cast("Any", context))  # Mangum has a type of its own for it
     logger.info("answered", extra={"path": event.get("path"), "status": answer["statusCode"]})
     return answer

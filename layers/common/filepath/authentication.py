@@ -8,7 +8,7 @@ from filepath.aws import accounts
 from filepath.aws.table import Item
 from filepath.errors import Unauthenticated
 
-TOKEN_PREFIX = "fpt_"
+TOKEN_PREFIX = "fpt_"  # noqa: S105 - what it begins with, no secret
 TICKET_PREFIX = "fpk_"
 INVITE_PREFIX = "fpi_"
 

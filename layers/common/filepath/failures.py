@@ -10,6 +10,7 @@ from filepath.errors import FilepathError, InternalError, InvalidRequest, Unavai
 
 logger = Logger(child=True)
 
+
 def explained(error: Exception) -> FilepathError:
     if isinstance(error, FilepathError):
         return error

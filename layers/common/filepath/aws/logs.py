@@ -8,6 +8,7 @@ A sealed log takes nothing any more: its task is over.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from filepath.aws import keys, objects, table
@@ -31,10 +32,8 @@ def get(workflow_id: str) -> Log:
 
 def append(workflow_id: str, chunk: Chunk, now: int) -> Log:
     """The log as it is afterwards: `stored` is where the agent is to go on, whether or not this chunk fitted."""
-    try:
+    with suppress(ConditionFailed):  # a resend: the same bytes stand there
         table.put(Put(_chunk_item(workflow_id, chunk, now), new=True))
-    except ConditionFailed:
-        pass  # a resend: the same bytes stand there
     at_offset = "#stored = :offset" if chunk.offset else "attribute_not_exists(#stored)"
     try:
         item = table.update(

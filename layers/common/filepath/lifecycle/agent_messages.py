@@ -27,6 +27,7 @@ from filepath.session import Session
 from filepath.task import GRACE_SECONDS, Task
 
 HEARTBEAT_SECONDS = 30
+_MESSAGE_CHARS = 1000
 
 _STOP: Params = {"stop": True}
 
@@ -88,32 +89,32 @@ def _brought_up_to_date(session: Session, known: set[str]) -> list[Params]:
 
 
 def started(connection: AgentConnection, params: Params) -> Params:
-    return _noted(connection, params, lambda workflow_id, now: tasks.started(workflow_id, now))
+    workflow_id, now = _workflow(connection, params), clock.now_ms()
+    return _told(tasks.started(workflow_id, now) if workflow_id else None, now)
 
 
 def ended(connection: AgentConnection, params: Params) -> Params:
-    end = End.of(params.get("end"))
-    sessions.heard(connection.session_id, clock.now_ms())
-    return _noted(connection, params, lambda workflow_id, now: tasks.ended(workflow_id, end, now), quiet=True)
+    """Nothing is told to clients yet: what they wait for is the end with all its output."""
+    workflow_id, end, now = _workflow(connection, params), End.of(params.get("end")), clock.now_ms()
+    sessions.heard(connection.session_id, now)
+    task = tasks.ended(workflow_id, end, now) if workflow_id else None
+    return _STOP if task is None else {"stop": False}
 
 
 def progress(connection: AgentConnection, params: Params) -> Params:
+    workflow_id, now = _workflow(connection, params), clock.now_ms()
     percent, message = params.get("percent"), params.get("message")
     if isinstance(percent, bool) or not isinstance(percent, int) or not 0 <= percent <= 100:
         raise ProtocolError("percent must be a whole number from 0 to 100", INVALID_PARAMS)
-    said = str(message)[:1000] if message is not None else None
-    return _noted(connection, params, lambda workflow_id, now: tasks.progressed(workflow_id, percent, said))
+    said = str(message)[:_MESSAGE_CHARS] if message is not None else None
+    return _told(tasks.progressed(workflow_id, percent, said) if workflow_id else None, now)
 
 
-def _noted(
-    connection: AgentConnection, params: Params, note: Callable[[str, int], Task | None], quiet: bool = False
-) -> Params:
-    workflow_id, now = _workflow(connection, params), clock.now_ms()
-    task = note(workflow_id, now) if workflow_id else None
+def _told(task: Task | None, now: int) -> Params:
+    """The answer about a task that changed, once its clients know; one that is over is to be stopped."""
     if task is None:
         return _STOP
-    if not quiet:
-        sockets.tell(task.user_id, task.session_id, task.workflow_id, [events.task_changed(task, now)])
+    sockets.tell(task.user_id, task.session_id, task.workflow_id, [events.task_changed(task, now)])
     return {"stop": False}
 
 

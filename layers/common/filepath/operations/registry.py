@@ -20,7 +20,7 @@ from filepath.access import Caller, Scope
 from filepath.aws.idempotency import IdempotencyKey, first_answer
 from filepath.errors import FilepathError, InvalidRequest
 
-O = TypeVar("O", bound="Model")
+Answer = TypeVar("Answer", bound="Model")
 
 Method = Literal["GET", "POST", "DELETE"]
 
@@ -147,7 +147,7 @@ def idempotency(context: Context, name: str, request: Model) -> IdempotencyKey |
     return IdempotencyKey.of(context.caller.user_id, context.idempotency_key, name, body)
 
 
-def answered_before(key: IdempotencyKey | None, output: type[O], now: int) -> O | None:
+def answered_before(key: IdempotencyKey | None, output: type[Answer], now: int) -> Answer | None:
     """The first answer to the same request under the same key. Raises Conflict for another request under it."""
     answer = first_answer(key, now)
     return None if answer is None else output.model_validate(answer, strict=False)
