@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,8 @@ class Deployment:
         return self._template.exists() and _text(self._built) == self._digest
 
     def build(self) -> None:
-        self._built.unlink(missing_ok=True)
+        for outdated in (self._built, self._deployed):
+            outdated.unlink(missing_ok=True)
         self._home.build.mkdir(parents=True, exist_ok=True)
         template = str(CHECKOUT / "template.yaml")
         overrides = f"PythonRuntime={_runtime()}"
@@ -159,8 +161,8 @@ class Deployment:
                 check=False,
             )
         if done.returncode != 0:
-            last = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
-            raise Failure(f"`sam {command}` failed:\n\n{last}\n\nThe whole of it is in {log}. Mend it and run `make up` again.")
+            said = _what_went_wrong(log.read_text(errors="replace"))
+            raise Failure(f"`sam {command}` failed:\n\n{said}\n\nAll of it is in {log}. Mend it, then `make up` again.")
 
     def _sam_environment(self) -> dict[str, str]:
         """The stack's key and nothing of the owner's AWS settings, so that nothing goes to a real account."""
@@ -174,7 +176,17 @@ class Deployment:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "SAM_CLI_TELEMETRY": "0",
+            # The functions run on the interpreter at hand, so the layer is built for it.
+            "LAYER_PYTHON": _runtime().removeprefix("python"),
+            "LAYER_PLATFORM": f"{platform.machine()}-manylinux_2_28",
         }
+
+
+def _what_went_wrong(log: str) -> str:
+    """The error itself, which a long trace may follow; else the end."""
+    lines = log.splitlines()
+    errors = [line for line in lines if line.startswith(("Error:", "Build Failed")) or "_FAILED" in line]
+    return "\n".join(line[:1000] for line in (errors or lines[-25:]))
 
 
 def _runtime() -> str:

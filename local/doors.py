@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import http
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -264,7 +265,7 @@ async def _next_event(
 async def _send(connection: h11.Connection, writer: asyncio.StreamWriter, answer: Answer) -> None:
     headers = [*answer.headers, ("content-length", str(len(answer.body)))]
     for event in (
-        h11.Response(status_code=answer.status, headers=headers),
+        h11.Response(status_code=answer.status, headers=headers, reason=http.HTTPStatus(answer.status).phrase),
         h11.Data(data=answer.body),
         h11.EndOfMessage(),
     ):

@@ -1,7 +1,8 @@
 """Where one local stack lives: its directory, its ports and its root key.
 
 Read here and nowhere else: FILEPATH_LOCAL_HOME, FILEPATH_PORT, FILEPATH_SANDBOX_PORT, FILEPATH_EMULATOR_PORT.
-Two stacks side by side differ in these four.
+Two stacks side by side differ in these four. The ports that a stack was started with are kept, so that only the first
+`up` has to name them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 REGION = "us-east-1"
 STACK = "filepath-local"
+PORTS = {"FILEPATH_PORT": 8080, "FILEPATH_SANDBOX_PORT": 8081, "FILEPATH_EMULATOR_PORT": 4566}
 
 
 @dataclass(frozen=True)
@@ -39,21 +41,21 @@ class Home:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Home:
-        return cls(
-            directory=Path(environment.get("FILEPATH_LOCAL_HOME") or CHECKOUT / ".local").resolve(),
-            port=int(environment.get("FILEPATH_PORT") or 8080),
-            sandbox_port=int(environment.get("FILEPATH_SANDBOX_PORT") or 8081),
-            emulator_port=int(environment.get("FILEPATH_EMULATOR_PORT") or 4566),
-        )
+        directory = Path(environment.get("FILEPATH_LOCAL_HOME") or CHECKOUT / ".local").resolve()
+        kept = _read(directory / "ports.json")
+        ports = (int(environment.get(name) or kept.get(name) or port) for name, port in PORTS.items())
+        return cls(directory, *ports)
 
     def environment(self) -> dict[str, str]:
         """What a process started for this stack needs in order to find it."""
         return {
             "FILEPATH_LOCAL_HOME": str(self.directory),
-            "FILEPATH_PORT": str(self.port),
-            "FILEPATH_SANDBOX_PORT": str(self.sandbox_port),
-            "FILEPATH_EMULATOR_PORT": str(self.emulator_port),
+            **dict(zip(PORTS, map(str, self.ports), strict=True)),
         }
+
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        return self.port, self.sandbox_port, self.emulator_port
 
     @property
     def front_url(self) -> str:
@@ -108,28 +110,30 @@ class Home:
         self.directory.chmod(0o700)
         for directory in (self.state, self.logs, self.run, self.scratch, self.sandboxes):
             directory.mkdir(exist_ok=True)
+        kept = dict(zip(PORTS, self.ports, strict=True))
+        (self.directory / "ports.json").write_text(json.dumps(kept))
 
     def root_key(self) -> RootKey:
         """Made at the first call, then the same for as long as the stack's state is kept."""
-        path = self.directory / "root.json"
-        if not path.exists():
-            alphabet = string.ascii_uppercase + "234567"
-            access_key = "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16))
-            _write_secret(path, {"access_key": access_key, "secret_key": secrets.token_urlsafe(30)})
-        return RootKey(**json.loads(path.read_text()))
+        access_key = "AKIA" + "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(16))
+        return RootKey(**self._secret("root.json", access_key=access_key, secret_key=secrets.token_urlsafe(30)))
 
     def control_secret(self) -> str:
         """What a test shows the doors to have them cut, delay or refuse."""
-        path = self.directory / "control.json"
+        return self._secret("control.json", secret=secrets.token_urlsafe(30))["secret"]
+
+    def _secret(self, name: str, **fresh: str) -> dict[str, str]:
+        """What the file holds; what is given, the first time."""
+        path = self.directory / name
         if not path.exists():
-            _write_secret(path, {"secret": secrets.token_urlsafe(30)})
-        secret: str = json.loads(path.read_text())["secret"]
-        return secret
+            self.directory.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(".new")
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                json.dump(fresh, file)
+            temporary.rename(path)
+        return _read(path)
 
 
-def _write_secret(path: Path, content: dict[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(content, file)
-    temporary.rename(path)
+def _read(path: Path) -> dict[str, str]:
+    content: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    return content

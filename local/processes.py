@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from local.home import CHECKOUT, Home
 
@@ -46,11 +47,19 @@ class Program:
 
     def pid(self) -> int | None:
         """Its process id while it runs."""
+        known = self._known()
+        return int(known["pid"]) if known and started_at(known["pid"]) == known["started"] else None
+
+    def ports(self) -> tuple[int, ...]:
+        """Those that it was started with."""
+        return tuple(self._known().get("ports", ()))
+
+    def _known(self) -> dict[str, Any]:
         try:
-            known = json.loads(self._file.read_text())
+            known: dict[str, Any] = json.loads(self._file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
-            return None
-        return int(known["pid"]) if started_at(known["pid"]) == known["started"] else None
+            return {}
+        return known
 
     def start(self, environment: Mapping[str, str]) -> None:
         with self.log.open("ab") as log:
@@ -63,7 +72,8 @@ class Program:
                 stderr=log,
                 start_new_session=True,
             )
-        self._file.write_text(json.dumps({"pid": process.pid, "started": started_at(process.pid)}))
+        known = {"pid": process.pid, "started": started_at(process.pid), "ports": self.home.ports}
+        self._file.write_text(json.dumps(known))
 
     def stop(self, seconds: float) -> bool:
         """Ask it to end; kill it when that takes too long. Whether it ended by itself."""

@@ -41,8 +41,8 @@ class Stack:
     def up(self) -> None:
         begun = time.monotonic()
         self._check_tools()
-        self.home.prepare()
         self._check_ports()
+        self.home.prepare()
         with ThreadPoolExecutor(1) as beside:
             building = beside.submit(self._build)
             self._start_emulator()
@@ -104,6 +104,8 @@ class Stack:
             (self._doors, self.home.sandbox_port, "FILEPATH_SANDBOX_PORT"),
         )
         for program, port, variable in ports:
+            if program.pid() is not None and program.ports() != self.home.ports:
+                raise Failure(f"The stack runs on other ports: {program.ports()}. Stop it first, by `make down`.")
             if program.pid() is None and not _is_free(port):
                 raise Failure(
                     f"Port {port} is in use by another program. Stop that one (`ss -ltnp 'sport = :{port}'` names it), "
