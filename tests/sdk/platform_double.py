@@ -107,6 +107,8 @@ class Platform:
         """Replies that are lost after what was asked has been done."""
         self.refuse_sockets: int | None = None
         self.sockets_opened = 0
+        self.most_sockets = 0
+        """At one time."""
         self.health_asked = threading.Event()
         self.sessions: dict[str, Json] = {}
         self.tasks: dict[str, Log] = {}
@@ -155,6 +157,7 @@ class Platform:
         with self._lock:
             self.sockets_opened += 1
             self._connections[connection] = []
+            self.most_sockets = max(self.most_sockets, len(self._connections))
         with contextlib.suppress(ConnectionClosed):
             for text in connection:
                 message = protocol.parse(str(text))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -24,6 +25,13 @@ from tests.sdk.platform_double import KEY, Faults, Platform
 
 def reads(platform: Platform) -> list[str]:
     return [path for method, path in platform.requests if method == "GET"]
+
+
+def comes_to(wanted: int, count: Callable[[], int]) -> bool:
+    deadline = time.monotonic() + 5
+    while count() != wanted and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return count() == wanted
 
 
 def test_a_run_gives_output_exit_code_and_charge(fp: Filepath) -> None:
@@ -212,8 +220,10 @@ def test_an_idle_socket_is_kept_alive_by_a_request(platform: Platform) -> None:
 def test_an_ageing_socket_is_replaced_before_it_is_closed(platform: Platform) -> None:
     with Filepath(KEY, platform.url, pace=Pace(renewal=(0.2, 0.2))) as fp, fp.sessions.create() as session:
         result = session.run("for i in $(seq 20); do echo $i; sleep 0.04; done")
+        assert comes_to(1, platform.open_sockets)
     assert result.stdout == "".join(f"{number}\n" for number in range(1, 21))
     assert platform.sockets_opened >= 3
+    assert platform.most_sockets >= 2
 
 
 def test_closing_the_client_ends_its_thread_and_its_socket(platform: Platform) -> None:
@@ -223,7 +233,4 @@ def test_closing_the_client_ends_its_thread_and_its_socket(platform: Platform) -
     fp.close()
     assert thread is not None
     assert not thread.is_alive()
-    deadline = time.monotonic() + 5
-    while platform.open_sockets() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert platform.open_sockets() == 0
+    assert comes_to(0, platform.open_sockets)

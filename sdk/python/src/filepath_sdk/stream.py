@@ -194,10 +194,7 @@ class TaskStream:
         return taken
 
     def _accept(self, piece: Piece) -> None:
-        end = piece.offset + len(piece.data)
-        self._known_bytes = max(self._known_bytes, end)
-        if end <= self.position:
-            return
+        self._known_bytes = max(self._known_bytes, piece.offset + len(piece.data))
         if piece.offset > self.position:
             self._hold(piece)
             return
