@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from mangum import Mangum
 
+from filepath.log import logger
 from filepath.rest.app import application
 from filepath.settings import settings
 
-logger = Logger(service="api")
 rest = Mangum(application(), lifespan="off", api_gateway_base_path=settings().stage)
 
 

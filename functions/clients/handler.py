@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from filepath.log import logger
 from filepath.rpc import door
-
-logger = Logger(service="clients")
 
 
 @logger.inject_lambda_context(clear_state=True)

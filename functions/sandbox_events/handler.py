@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from filepath.lifecycle import session_steps
+from filepath.log import logger
 from filepath.session import stop_reason
-
-logger = Logger(service="sandbox_events")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from aws_lambda_powertools import Logger
 from pydantic import BaseModel, ValidationError
 
 from filepath.aws import clients
 from filepath.errors import FilepathError, InternalError, InvalidRequest, Unavailable
-
-logger = Logger(child=True)
+from filepath.log import logger
 
 
 def explained(error: Exception) -> FilepathError:

@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from filepath.aws import clients, connections
 from filepath.aws.connections import ClientConnection
+from filepath.log import logger
 from filepath.settings import settings
-
-logger = Logger(child=True)
 
 
 def post(address: str, message: str) -> bool:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from filepath import clock, ids
 from filepath.authentication import bearer
 from filepath.aws import clients, connections, sessions
 from filepath.aws.connections import AgentConnection
 from filepath.errors import FilepathError, SessionClosed, Unavailable
 from filepath.lifecycle import agent_messages
+from filepath.log import logger
 from filepath.protocol import SERVER_ERROR, MessageId, ProtocolError, Request, failure, parse, success
-
-logger = Logger(child=True)
 
 
 def connect(event: Mapping[str, Any]) -> int:

@@ -6,16 +6,13 @@ the table. Time limits are those of the ordinary path with a minute or two on to
 
 from __future__ import annotations
 
-from aws_lambda_powertools import Logger
-
 from filepath import clock
 from filepath.aws import executions, fargate, sessions, tasks
 from filepath.lifecycle import session_steps, task_steps
+from filepath.log import logger
 from filepath.session import Reason, Session, SessionStatus, alarm, closing_reason, overdue, silent
 from filepath.settings import settings
 from filepath.task import Task, backstop_seconds, is_settled_by_facts
-
-logger = Logger(child=True)
 
 _UNSTARTED_MS = 60_000
 _CLOSING_MS = 120_000

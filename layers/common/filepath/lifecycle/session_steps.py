@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from filepath import clock, events, ids
 from filepath.aws import executions, fargate, sessions, sockets
 from filepath.lifecycle import task_steps
+from filepath.log import logger
 from filepath.session import Reason, Session, alarm, closing_reason, final_status
 from filepath.settings import settings
-
-logger = Logger(child=True)
 
 
 class NoCapacity(Exception):

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aws_lambda_powertools import Logger
-
 from filepath import clock, events
 from filepath.aws import executions, logs, objects, sessions, sockets, tasks
 from filepath.errors import Unavailable
+from filepath.log import logger
 from filepath.protocol import Exec, Signal, notification
 from filepath.session import Session
 from filepath.task import Task, is_settled_by_facts, outcome
-
-logger = Logger(child=True)
 
 _SETTLE_TRIES = 5
 """Each time the log may have grown by a chunk that was just being stored."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
@@ -14,13 +13,12 @@ from filepath import clock, failures
 from filepath.access import Caller
 from filepath.authentication import authenticate, bearer
 from filepath.errors import FilepathError, InvalidRequest, NotFound
+from filepath.log import logger
 from filepath.operations import registry
 from filepath.operations.fields import idempotency_key
 from filepath.operations.registry import Context, Operation
 from filepath.rest import openapi, requests
 from filepath.settings import settings
-
-logger = Logger(child=True)
 
 ANONYMOUS = Caller("", "", frozenset())
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 
-from aws_lambda_powertools import Logger
-
 from filepath import clock, failures
 from filepath.access import Caller
 from filepath.aws.connections import ClientConnection
 from filepath.errors import FilepathError, InvalidRequest, NotFound, TooLarge
+from filepath.log import logger
 from filepath.operations import registry
 from filepath.operations.fields import idempotency_key
 from filepath.operations.registry import Context, Operation
@@ -25,8 +24,6 @@ from filepath.protocol import (
     parse,
     success,
 )
-
-logger = Logger(child=True)
 
 
 def dispatch(connection: ClientConnection, text: str, request_id: str) -> str | None:

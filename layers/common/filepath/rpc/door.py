@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from filepath import clock, ids
 from filepath.access import Caller
 from filepath.authentication import authenticate, bearer, redeem_ticket
 from filepath.aws import connections
 from filepath.aws.connections import ClientConnection
 from filepath.errors import FilepathError, NotFound
+from filepath.log import logger
 from filepath.operations.views import own_session, own_task
 from filepath.protocol import SERVER_ERROR, failure
 from filepath.rpc.dispatch import dispatch
-
-logger = Logger(child=True)
 
 
 def connect(event: Mapping[str, Any]) -> int:
