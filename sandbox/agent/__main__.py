@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from agent import VERSION, environment, privileges
 from agent.connection import CallFailedError, Connection, PlatformGoneError, RefusedError
 from agent.processes import Processes
-from agent.progress import Inbox
+from agent.progress import Inbox, Progress
 from agent.protocol import Exec, Params, Request, Signal
 from agent.settings import Settings, SettingsError, take
 from agent.tasks import Tasks
@@ -29,15 +29,13 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         out_of_memory = privileges.OutOfMemoryOrder()
         privileges.harden()
-        instance = os.urandom(10).hex()
+        self._instance = os.urandom(10).hex()
         self._settings = settings
-        self._heartbeat_seconds = 30.0
+        self._heartbeat_seconds: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._is_leaving = asyncio.Event()
         self._processes = Processes(settings.user, out_of_memory, settings.timing.quiet_seconds)
-        self._inbox = Inbox(instance, lambda progress: self._tasks.note(progress))
-        self._connection = Connection(
-            settings, instance, lambda: self._tasks.open_ids(), self._greeted, self._notified
-        )
+        self._inbox = Inbox(self._instance, self._noted)
+        self._connection = Connection(settings, self._instance, self._hello, self._greeted, self._notified)
         self._tasks = Tasks(
             self._connection,
             self._processes,
@@ -77,8 +75,12 @@ class Agent:
                 raise end
         return EXIT_SHUTDOWN
 
+    def _hello(self) -> Params:
+        return {"instance": self._instance, "version": VERSION, "tasks": self._tasks.open_ids()}
+
     def _greeted(self, reply: Params) -> None:
-        self._heartbeat_seconds = float(reply.get("heartbeatSeconds", self._heartbeat_seconds))
+        if not self._heartbeat_seconds.done():
+            self._heartbeat_seconds.set_result(reply.get("heartbeatSeconds", 30))
         self._tasks.begin(reply)
         self._heed(reply.get("stop", []), [task for task in reply.get("tasks", []) if task.get("signal")])
 
@@ -96,6 +98,9 @@ class Agent:
         except (KeyError, TypeError, ValueError) as error:
             log.warning("a message %s that makes no sense: %r", message.method, error)
 
+    def _noted(self, progress: Progress) -> None:
+        self._tasks.note(progress)
+
     def _heed(self, stop: list[str], signals: list[Params]) -> None:
         self._tasks.stop(stop)
         for params in signals:
@@ -103,8 +108,9 @@ class Agent:
 
     async def _beat(self) -> None:
         """What was lost on the way is made good at the next beat: the reply says what should not run any more."""
+        seconds = await self._heartbeat_seconds
         while True:
-            await asyncio.sleep(self._heartbeat_seconds)
+            await asyncio.sleep(seconds)
             try:
                 reply = await self._connection.call("heartbeat", {"tasks": self._tasks.open_ids()})
             except CallFailedError as error:

@@ -23,7 +23,7 @@ _LAST_BACKOFF_SECONDS = 30.0
 _REFUSALS = 4
 """Handshakes refused in a row before it counts as final: an authorizer may fail now and then."""
 _HELLO_TRIES = 3
-_SETTLED_SECONDS = 10.0
+_SETTLED_SECONDS = 3.0
 """A connection that lasted for less counts as failed, so that the next one is not opened at once."""
 
 log = logging.getLogger(__name__)
@@ -88,14 +88,14 @@ class Connection:
         self,
         settings: Settings,
         instance: str,
-        known: Callable[[], list[str]],
+        hello: Callable[[], Params],
         greeted: Callable[[Params], None],
         notified: Callable[[Request], None],
     ) -> None:
         self._settings = settings
         self._timing = settings.timing
         self._instance = instance
-        self._known = known
+        self._hello = hello
         self._greeted = greeted
         self._notified = notified
         self._loop = asyncio.get_running_loop()
@@ -129,7 +129,8 @@ class Connection:
     async def _open(self) -> _Line:
         refusals = 0
         while True:
-            await asyncio.sleep(backoff(self._failures) if self._failures else 0)
+            if self._failures:
+                await asyncio.sleep(backoff(self._failures - 1))
             try:
                 return await self._dial()
             except InvalidStatus as error:
@@ -173,8 +174,7 @@ class Connection:
 
     async def _greet(self, line: _Line) -> None:
         """Nothing else goes out before hello is answered; then all that is unanswered goes out again."""
-        hello = {"instance": self._instance, "version": VERSION, "tasks": self._known()}
-        reply = await self._ask("hello", hello, line)
+        reply = await self._ask("hello", self._hello(), line)
         old, self._line = self._line, line
         if old is not None:
             self._hang_up(old)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from urllib.request import ProxyHandler, build_opener
 
 from agent.connection import backoff
 from agent.processes import NotStartedError
@@ -47,9 +48,6 @@ async def _fetch(url: str) -> bytes:
 
 
 def _download(url: str) -> bytes:
-    # Imported here: it takes longer than all of the agent, and few tasks need it.
-    from urllib.request import ProxyHandler, build_opener  # noqa: PLC0415,RUF100
-
     if not url.startswith(("http://", "https://")):
         raise ValueError("not an address of HTTP")
     with build_opener(ProxyHandler({})).open(url, timeout=_TIMEOUT_SECONDS) as response:

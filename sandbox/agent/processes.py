@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from agent import family
 from agent.pipes import Pipes, Sink
@@ -125,9 +125,7 @@ class Processes:
 class Process:
     """A command that was started."""
 
-    def __init__(
-        self, pid: int, mark: int | None, pipes: Pipes, processes: Processes, grace_seconds: float
-    ) -> None:
+    def __init__(self, pid: int, mark: int | None, pipes: Pipes, processes: Processes, grace_seconds: float) -> None:
         self.pid = pid
         self.pipes = pipes
         self._mark = mark
@@ -224,7 +222,7 @@ class _Pipe:
         self._taken = True
         return self._read_end
 
-    def __enter__(self) -> _Pipe:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -114,9 +114,7 @@ class Tasks:
         own = {"FILEPATH_WORKFLOW_ID": order.workflow_id, "FILEPATH_PROGRESS": str(self._inbox.pipe)}
         command = Command(
             text=complete.command,
-            environment=environment.of_command(
-                self._base_environment, session.get("env") or {}, complete.env, own
-            ),
+            environment=environment.of_command(self._base_environment, session.get("env") or {}, complete.env, own),
             directory=self._workspace / (complete.cwd or ""),
             stdin=None if complete.stdin is None else complete.stdin.encode(),
         )

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.agent.platform_peer import SESSION, TOKEN, PlatformPeer
 
 ROOT = Path(__file__).parents[2]
@@ -54,9 +55,21 @@ class AgentProcess:
     async def exit_code(self, seconds: float = 20) -> int:
         return await asyncio.to_thread(self._process.wait, seconds)
 
+    def proc(self, name: str) -> bytes:
+        """A file of /proc/PID."""
+        return Path(f"/proc/{self.pid}/{name}").read_bytes()
+
     def memory(self) -> int:
         """Resident bytes."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(self.proc("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def processor_seconds(self) -> float:
+        return sum(int(ticks) for ticks in self.proc("stat").split()[13:15]) / os.sysconf("SC_CLK_TCK")
+
+    def listening_sockets(self) -> set[str]:
+        open_files = {str(file.readlink()) for file in Path(f"/proc/{self.pid}/fd").iterdir()}
+        rows = [row.split() for table in ("net/tcp", "net/tcp6") for row in self.proc(table).decode().splitlines()]
+        return {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"} & open_files
 
     def descendants(self) -> list[str]:
         """Every process below the agent, as `state command line`."""

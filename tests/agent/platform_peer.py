@@ -10,14 +10,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
-from agent import protocol
-from agent.protocol import Chunk, End, Exec, Request, Signal
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as Handshake
 from websockets.http11 import Response as HandshakeReply
+
+from agent import protocol
+from agent.protocol import Chunk, End, Exec, Request, Signal
 
 TOKEN = "secret-of-the-session"
 SESSION = "ses_0123456789abcdefghij"
@@ -34,7 +35,8 @@ class Log:
     ended: End | None = None
     exit: End | None = None
     progress: list[tuple[int, str | None]] = field(default_factory=list)
-    chunks: list[Chunk] = field(default_factory=list)
+    stored: int = 0
+    kept: dict[int, Chunk] = field(default_factory=dict)
 
     def of(self, stream: str) -> bytes:
         found, at = bytearray(), 0
@@ -47,12 +49,21 @@ class Log:
     def text(self) -> str:
         return self.data.decode()
 
+    def put(self, chunk: Chunk) -> None:
+        """If absent, by its offset."""
+        self.kept.setdefault(chunk.offset, chunk)
+
+    def grow(self, chunk: Chunk) -> None:
+        """`SET stored = :end IF stored = :offset`: a length, believed without a look at what was put."""
+        if self.stored == chunk.offset:
+            self.stored = chunk.end
+            kept = self.kept[chunk.offset]
+            self.data += kept.data
+            self.runs += [(run.stream, run.length) for run in kept.runs]
+
     def store(self, chunk: Chunk) -> None:
-        """As the table does it: the chunk is put if absent, and the log grows only from its end."""
-        if chunk.offset == len(self.data):
-            self.data += chunk.data
-            self.runs += [(run.stream, run.length) for run in chunk.runs]
-            self.chunks.append(chunk)
+        self.put(chunk)
+        self.grow(chunk)
 
 
 @dataclass
@@ -83,7 +94,7 @@ class PlatformPeer:
         # Misbehaviour
         self.refuse_with: int | None = None
         self.answer_delay = 0.0
-        self.answers: Callable[[Received], str | None | bool] = lambda _: True
+        self.answers: Callable[[Received], str | bool | None] = lambda _: True
         """True: answer as one should. False: say nothing, and do nothing. None: do it, but the answer is lost.
         A text: say that instead, and do nothing."""
         self.answer_twice = False
@@ -91,7 +102,7 @@ class PlatformPeer:
         self._changed = asyncio.Event()
         self._server: Server | None = None
 
-    async def __aenter__(self) -> PlatformPeer:
+    async def __aenter__(self) -> Self:
         self._server = await serve(
             self._serve,
             "127.0.0.1",
@@ -234,7 +245,7 @@ class PlatformPeer:
                 log.started += 1
             case "output":
                 log.store(protocol.chunk_of(params))
-                return {"stored": len(log.data), "watched": self.watched}
+                return {"stored": log.stored, "watched": self.watched}
             case "progress":
                 log.progress.append((params["percent"], params["message"]))
             case "ended":
@@ -246,10 +257,10 @@ class PlatformPeer:
         return {}
 
     def _take_exit(self, log: Log, params: Params) -> Params:
-        accepted = self.take_exits and len(log.data) == params["outputBytes"]
+        accepted = self.take_exits and log.stored == params["outputBytes"]
         if accepted and log.exit is None:
             log.exit = End.of(params["end"])
-        return {"stored": len(log.data), "accepted": accepted}
+        return {"stored": log.stored, "accepted": accepted}
 
 
 def gateway_error() -> str:

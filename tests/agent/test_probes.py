@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from agent import protocol
 from tests.agent.conftest import AgentProcess
 from tests.agent.platform_peer import PlatformPeer
@@ -29,7 +30,7 @@ async def test_every_byte_value_arrives_as_it_is(peer: PlatformPeer) -> None:
 async def test_a_character_written_in_two_parts_arrives_whole(peer: PlatformPeer) -> None:
     log = await peer.run(r"printf '\xe2\x82'; sleep 0.2; printf '\xac'")
     assert log.text() == "€"
-    assert len(log.chunks) == 2
+    assert len(log.kept) == 2
 
 
 async def test_nothing_is_added_to_an_unfinished_line_and_nothing_taken_from_blank_ones(peer: PlatformPeer) -> None:
@@ -104,9 +105,7 @@ async def test_run_time_is_from_start_to_end(peer: PlatformPeer) -> None:
     assert 300 <= end.run_ms < 1000
 
 
-async def test_a_child_that_keeps_the_pipe_does_not_hold_the_result(
-    peer: PlatformPeer, agent: AgentProcess
-) -> None:
+async def test_a_child_that_keeps_the_pipe_does_not_hold_the_result(peer: PlatformPeer, agent: AgentProcess) -> None:
     begun = time.monotonic()
     log = await peer.run("sleep 31 & echo done")
     assert time.monotonic() - begun < 1
@@ -132,7 +131,9 @@ async def test_what_a_child_writes_right_after_the_end_still_counts(peer: Platfo
 
 
 async def test_a_left_child_that_writes_without_end_is_neither_kept_nor_blocked(peer: PlatformPeer) -> None:
-    log = await peer.run("(yes > ticks & echo $! > yes.pid; while sleep 0.05; do echo x; date +%s%N > beat; done) & echo up")
+    log = await peer.run(
+        "(yes > ticks & echo $! > yes.pid; while sleep 0.05; do echo x; date +%s%N > beat; done) & echo up"
+    )
     length = len(log.data)
     first = await peer.run("sleep 0.2; cat beat")
     second = await peer.run("sleep 0.2; cat beat; kill $(cat yes.pid); rm ticks")
@@ -202,7 +203,7 @@ class _Inputs(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(cls.inputs).encode())
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature is the base's
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
@@ -225,9 +226,7 @@ async def test_inputs_too_large_for_a_message_are_fetched(peer: PlatformPeer, bu
     assert log.text().split() == ["4000000", "yes"]
 
 
-async def test_inputs_that_cannot_be_had_are_the_reason(
-    peer: PlatformPeer, agent: AgentProcess, bucket: str
-) -> None:
+async def test_inputs_that_cannot_be_had_are_the_reason(peer: PlatformPeer, agent: AgentProcess, bucket: str) -> None:
     _Inputs.inputs = {}
     log = await peer.run("", inputs_url=bucket)
     assert log.exit
@@ -240,9 +239,7 @@ async def test_inputs_that_cannot_be_had_are_the_reason(
 
 async def test_fifty_at_once(peer: PlatformPeer) -> None:
     begun = time.monotonic()
-    logs = await asyncio.gather(
-        *(peer.execute(f"wf_{n}", f"sleep 0.2; echo {n}; exit {n}") for n in range(50))
-    )
+    logs = await asyncio.gather(*(peer.execute(f"wf_{n}", f"sleep 0.2; echo {n}; exit {n}") for n in range(50)))
     await peer.until(lambda: all(log.exit for log in logs))
     assert time.monotonic() - begun < 4
     assert [log.text() for log in logs] == [f"{n}\n" for n in range(50)]
