@@ -35,7 +35,7 @@ class ApiKey:
     secret_hash: str
     scopes: frozenset[Scope]
     created_at: int
-    expires_at: int | None
+    valid_until: int | None = None
 
 
 def user(user_id: str) -> User | None:
@@ -111,7 +111,7 @@ def forget_secret(secret_hash: str) -> None:
 
 def create_key(new: ApiKey, idempotency: IdempotencyKey | None) -> None:
     """Raises Conflict where the same request made its key before."""
-    expiry = {"expiresAt": new.expires_at // 1000} if new.expires_at is not None else {}
+    expiry = {"expiresAt": new.valid_until // 1000} if new.valid_until is not None else {}
     opens = {
         "kind": "key",
         "userId": new.user_id,

@@ -50,7 +50,7 @@ def create_key(context: Context, request: CreateKey) -> KeyCreated:
         secret_hash=ids.hashed(secret),
         scopes=scopes,
         created_at=context.now,
-        expires_at=context.now + request.expires_in_seconds * 1000 if request.expires_in_seconds else None,
+        valid_until=context.now + request.expires_in_seconds * 1000 if request.expires_in_seconds else None,
     )
     return _shown(_created(context, request, new), secret)
 
@@ -103,6 +103,6 @@ def _shown(key: ApiKey, secret: str) -> KeyCreated:
         name=key.name,
         start=key.start,
         scopes=sorted(key.scopes),
-        expires_at=clock.iso(key.expires_at) if key.expires_at else None,
+        expires_at=clock.iso(key.valid_until) if key.valid_until else None,
         created_at=clock.iso(key.created_at),
     )

@@ -29,7 +29,7 @@ def list_keys(context: Context, request: Nothing) -> Keys:
                 name=key.name,
                 start=key.start,
                 scopes=sorted(key.scopes),
-                expires_at=iso(key.expires_at) if key.expires_at else None,
+                expires_at=iso(key.valid_until) if key.valid_until else None,
                 created_at=iso(key.created_at),
             )
             for key in accounts.list_keys(context.caller.user_id)
