@@ -10,6 +10,7 @@ from local.home import Home
 from local.mends import (
     admin,
     callbacks,
+    definitions,
     executions,
     function_logs,
     layers,
@@ -26,6 +27,7 @@ def apply(home: Home) -> None:
     root_key.apply()
     admin.apply()
     callbacks.apply()
+    definitions.apply()
     executions.apply()
     layers.apply(home.scratch)
     worker_logs.apply()
