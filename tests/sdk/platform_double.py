@@ -106,6 +106,7 @@ class Platform:
         self.lose_next = 0
         """Replies that are lost after what was asked has been done."""
         self.refuse_sockets: int | None = None
+        self.refuse_once: int | None = None
         self.sockets_opened = 0
         self.most_sockets = 0
         """At one time."""
@@ -148,8 +149,9 @@ class Platform:
     # The clients' socket
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        if self.refuse_sockets is not None:
-            return connection.respond(self.refuse_sockets, '{"message": "Forbidden"}')
+        refused, self.refuse_once = self.refuse_sockets or self.refuse_once, None
+        if refused is not None:
+            return connection.respond(refused, '{"message": "Forbidden"}')
         known = request.headers.get("x-api-key") == KEY or "ticket=" in request.path
         return None if known else connection.respond(401, '{"message": "Unauthorized"}')
 

@@ -12,6 +12,7 @@ import pytest
 from filepath_sdk import (
     CommandFailed,
     Filepath,
+    Forbidden,
     InvalidRequest,
     NotConfigured,
     OutputEvent,
@@ -116,6 +117,24 @@ def test_a_socket_that_refuses_the_key_is_told_at_once(platform: Platform) -> No
         with pytest.raises(Unauthenticated):
             session.start("true")
     assert not platform.tasks
+
+
+def test_a_key_that_is_revoked_ends_the_watch_after_the_refusal_was_repeated(platform: Platform) -> None:
+    with Filepath(KEY, platform.url, pace=Pace(longest_backoff=0.1)) as fp:
+        task = fp.sessions.create().start("sleep 60")
+        platform.refuse_sockets = 403
+        platform.cut_sockets()
+        with pytest.raises(Forbidden, match="was refused: Forbidden"):
+            task.wait(timeout=10)
+
+
+def test_a_refusal_while_the_platform_restarts_does_not_end_the_watch(platform: Platform) -> None:
+    with Filepath(KEY, platform.url, pace=Pace(longest_backoff=0.1)) as fp:
+        task = fp.sessions.create().start("echo a; sleep 0.6; echo b")
+        platform.refuse_once = 403
+        platform.cut_sockets()
+        assert task.wait(timeout=10).stdout == "a\nb\n"
+    assert platform.sockets_opened == 2
 
 
 def test_a_socket_url_of_another_kind_is_named_at_once(platform: Platform) -> None:

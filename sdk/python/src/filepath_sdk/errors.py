@@ -38,6 +38,9 @@ class FilepathError(Exception):
         self.retry_after = retry_after
         self.details = dict(details or {})
 
+    def __str__(self) -> str:
+        return self.message
+
     def envelope(self) -> dict[str, Any]:
         """The error in the shape in which the platform reports it."""
         error = {

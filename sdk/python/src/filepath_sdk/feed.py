@@ -33,6 +33,8 @@ _chance = random.SystemRandom()
 QUEUE_LIMIT = 8 * 1024 * 1024
 """Characters of data that may wait for a reader. Beyond, they are dropped, and the reader is told so."""
 MAX_MESSAGE = 256 * 1024
+REFUSALS_TAKEN = 2
+"""In a row, before they are believed, where the same credential was let in before: a deployment may be restarting."""
 
 
 @dataclass(frozen=True)
@@ -170,25 +172,28 @@ class Feed:
             self._give_up(FilepathError(f"the feed of events broke: {error!r}"))
 
     def _reconnect_for_ever(self) -> None:
-        failures = 0
+        failures, refusals_taken = 0, 0
         while not self._closed.is_set():
             connected_at = time.monotonic()
             try:
                 connection = self._connect()
             except FilepathError as error:
-                if not error.retryable:
+                if not error.retryable and refusals_taken == 0:
                     self._give_up(error)
                     return
                 log.info("The filepath socket cannot be opened: %s", error)
-                failures += 1
-                self._tell(Missed())
-                self._tried.set()
+                failures, refusals_taken = failures + 1, refusals_taken - (not error.retryable)
+                self._now_tried()
             else:
-                self._tell(Missed())
-                self._tried.set()
+                self._now_tried()
                 self._listen(connection)
                 failures = 0 if time.monotonic() - connected_at > 5 else failures + 1
+                refusals_taken = REFUSALS_TAKEN
             self._closed.wait(backoff(failures, _chance.random(), self._pace.longest_backoff))
+
+    def _now_tried(self) -> None:
+        self._tell(Missed())
+        self._tried.set()
 
     def _give_up(self, error: FilepathError) -> None:
         with self._lock:
@@ -214,6 +219,7 @@ class Feed:
             response = refused.response
             headers = {name.lower(): value for name, value in response.headers.raw_items()}
             error = error_of(Reply(response.status_code, headers, bytes(response.body or b"")))
+            error.message = f"the socket at {_shown(address.url)} was refused: {error.message}"
             error.retryable = error.retryable or response.status_code >= 500
             raise error from refused
         except InvalidURI as wrong:
