@@ -10,6 +10,7 @@ from local.home import Home
 from local.mends import (
     admin,
     callbacks,
+    cluster_condition,
     definitions,
     executions,
     function_logs,
@@ -27,6 +28,7 @@ def apply(home: Home) -> None:
     root_key.apply()
     admin.apply()
     callbacks.apply()
+    cluster_condition.apply()
     definitions.apply()
     executions.apply()
     layers.apply(home.scratch)
