@@ -55,7 +55,7 @@ async def test_cuts_in_the_middle_lose_and_double_nothing(peer: PlatformPeer, ag
     for part in (1, 3, 6):
         await peer.until(lambda part=part: len(log.data) > part * 150_000)  # type: ignore[misc]
         peer.cut()
-    await peer.until(lambda: log.exit is not None)
+    await peer.until(lambda: log.exit is not None, seconds=12)  # sooner than silence would be noticed
     assert len(peer.connections) == 4
     assert len({hello.params["instance"] for hello in peer.greeted()}) == 1
     assert _is_exact(peer, "wf_a")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from agent import progress
-from tests.agent.conftest import IS_ROOT, AgentProcess, Agents, needs_root
+from tests.agent.conftest import IS_ROOT, ROOT, AgentProcess, Agents, needs_root
 from tests.agent.platform_peer import SESSION, TOKEN, PlatformPeer
 
 SECRETS = (TOKEN, "secret-of-aws", "secret-of-ecs")
@@ -86,6 +88,23 @@ async def test_the_agents_memory_and_files_are_out_of_reach(peer: PlatformPeer, 
         assert log.of("stdout") == b""
         assert log.exit
         assert log.exit.exit_code == 1
+
+
+def test_the_agent_hides_itself_and_gains_nothing_by_exec() -> None:
+    """As the kernel tells it: for an agent that is not root, this alone keeps its token from its commands."""
+    program = """
+import ctypes
+from agent import privileges
+privileges.harden()
+print([ctypes.CDLL(None).prctl(option, 0, 0, 0, 0) for option in (3, 39)])  # PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(ROOT / "sandbox")},
+        capture_output=True,
+        check=True,
+    )
+    assert shown.stdout == b"[0, 1]\n"
 
 
 async def test_a_command_inherits_no_file_but_the_standard_ones(peer: PlatformPeer, agent: AgentProcess) -> None:
