@@ -239,3 +239,10 @@ pass "the session is closed, reason $(get .reason)"
 as_key POST /api/orchestrator "$(jq -n --arg session "$session" '{sessionId: $session, task: "true"}')"
 expect_error 410 session_closed "a task for a closed session: 410"
 session=''
+
+if [[ -n $key_id ]]; then
+  call POST /api/auth/api-key/delete "$(jq -n --arg id "$key_id" '{keyId: $id}')" "Authorization: Bearer $token"
+  expect 200 "revoke the key"
+  as_key GET /api/credits
+  expect_error 401 unauthenticated "a revoked key: 401"
+fi
