@@ -99,6 +99,7 @@ class Deployment:
             "ManagementEndpoint": f"{self._home.emulator_url}/_aws/execute-api/{{apiId}}/{{stage}}",
             "SocketUrl": self._home.socket_url,
             "ObjectsEndpoint": self._home.sandbox_url,
+            **dict(self._home.parameters),
         }
 
     @property

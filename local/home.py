@@ -1,7 +1,7 @@
 """Where one local stack lives: its directory, its ports and its root key.
 
-Read here and nowhere else: FILEPATH_LOCAL_HOME, FILEPATH_PORT, FILEPATH_SANDBOX_PORT, FILEPATH_EMULATOR_PORT.
-Two stacks side by side differ in these four. The ports that a stack was started with are kept, so that only the first
+Read here and nowhere else: FILEPATH_LOCAL_HOME, FILEPATH_PORT, FILEPATH_SANDBOX_PORT, FILEPATH_EMULATOR_PORT, and
+FILEPATH_PARAMETERS ("Name=value Name=value", over the template's). Two stacks side by side differ in the first four. The ports that a stack was started with are kept, so that only the first
 `up` has to name them.
 """
 
@@ -38,13 +38,18 @@ class Home:
     port: int
     sandbox_port: int
     emulator_port: int
+    parameters: tuple[tuple[str, str], ...] = ()
+    """Of the template, beside those that every local stack sets."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Home:
         directory = Path(environment.get("FILEPATH_LOCAL_HOME") or CHECKOUT / ".local").resolve()
         kept = _read(directory / "ports.json")
-        ports = (int(environment.get(name) or kept.get(name) or port) for name, port in PORTS.items())
-        return cls(directory, *ports)
+        front, sandbox, emulator = (
+            int(environment.get(name) or kept.get(name) or port) for name, port in PORTS.items()
+        )
+        parameters = (pair.partition("=")[::2] for pair in environment.get("FILEPATH_PARAMETERS", "").split())
+        return cls(directory, front, sandbox, emulator, tuple((name, value) for name, value in parameters))
 
     def environment(self) -> dict[str, str]:
         """What a process started for this stack needs in order to find it."""
