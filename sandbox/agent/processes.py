@@ -89,7 +89,7 @@ class Processes:
             self._marks.next() as mark,
         ):
             child = subprocess.Popen(
-                [_SHELL, f"/dev/fd/{script.fileno()}"] if script else [_SHELL, "-c", command.text],
+                [_SHELL, f"/proc/self/fd/{script.fileno()}"] if script else [_SHELL, "-c", command.text],
                 stdin=stdin or subprocess.DEVNULL,
                 stdout=stdout.write_end,
                 stderr=stderr.write_end,
