@@ -50,7 +50,7 @@ class Pipes:
 
         From then on, what children still write is read and dropped, so that they neither block nor fail."""
         self._owed = {pipe: _unread(pipe) for pipe in self._streams}
-        self._read_what_is_there()
+        self._read_what_is_owed()
         cap = self._loop.time() + _DRAIN_CAP_SECONDS
         while self._streams and not (self._loop.time() >= cap and self._owes_nothing()):
             if not await self._is_active() and not self._paused and self._owes_nothing():
@@ -62,28 +62,24 @@ class Pipes:
         self._released = True
         self.resume()
 
-    def close(self) -> None:
+    def _read_what_is_owed(self) -> None:
         for pipe in list(self._streams):
-            self._close(pipe)
+            while self._owed[pipe] > 0 and not self._paused:
+                self._read(pipe)
+            if not self._paused:
+                self._read(pipe)  # the end of the file, if no child has the pipe
 
-    def _read_what_is_there(self) -> None:
-        for pipe in list(self._streams):
-            while pipe in self._streams and not self._paused and self._read(pipe):
-                pass
-
-    def _read(self, pipe: int) -> bool:
-        """One read, and whether it found anything."""
+    def _read(self, pipe: int) -> None:
         try:
             data = os.read(pipe, _READ_SIZE)
         except BlockingIOError:
-            return False
+            return
         self._owed[pipe] = self._owed.get(pipe, 0) - len(data)
         self._activity.set()
         if not data:
             self._close(pipe)
         elif not self._released and not self._sink(self._streams[pipe], data):
             self._pause()
-        return True
 
     def _pause(self) -> None:
         self._paused = True

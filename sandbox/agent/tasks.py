@@ -82,7 +82,8 @@ class Tasks:
     def stop(self, workflow_ids: Iterable[str]) -> None:
         """Ends what the platform is done with, without a further word about it."""
         for workflow_id in workflow_ids:
-            if running := self._running.get(workflow_id):
+            running = self._running.get(workflow_id)
+            if running and not running.cancelling():
                 running.cancel()
 
     def note(self, progress: Progress) -> None:
