@@ -30,9 +30,12 @@ def authenticate(secret: str | None, now: int) -> Caller:
 
 
 def redeem_ticket(ticket: str, now: int) -> Caller:
-    """The caller who made the ticket. It is used up by this, so a second try fails."""
+    """The caller who made the ticket. It is used up by this, so a second try fails; and it opens nothing once the
+    key or token that it was made with was revoked.
+    """
     opened = accounts.open_secret(ticket, now)
-    if opened is None or opened["kind"] != "ticket" or not accounts.use_up(ticket):
+    valid = opened is not None and opened["kind"] == "ticket" and accounts.use_up(ticket)
+    if opened is None or not valid or accounts.is_revoked(opened["userId"], opened["credentialId"]):
         raise Unauthenticated("This ticket is unknown, expired or used. Get another with POST /api/socket-ticket.")
     return Caller(opened["userId"], opened["credentialId"], _scopes(opened))
 

@@ -21,9 +21,9 @@ def explained(error: Exception) -> FilepathError:
     return InternalError()
 
 
-def subject(request: BaseModel) -> dict[str, str]:
-    """The ids in a request, for every log line about it."""
-    return {name: value for name in ("session_id", "workflow_id") if (value := getattr(request, name, None))}
+def subject(message: BaseModel) -> dict[str, str]:
+    """The ids in a request or its answer, for every log line about it."""
+    return {name: value for name in ("session_id", "workflow_id") if (value := getattr(message, name, None))}
 
 
 def _invalid(error: ValidationError) -> FilepathError:

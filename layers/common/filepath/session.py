@@ -157,6 +157,8 @@ def closing_reason(session: Session, cause: str, now: int) -> Reason | None:
     """
     if not session.takes_tasks:
         return session.reason
+    if session.gone is not None:  # whoever wrote that did not come to write that it closes
+        return session.gone
     if cause == "idle":
         if age_left(session, now) <= 1:
             return Reason.MAX_AGE

@@ -105,6 +105,12 @@ def use_up(secret: str) -> bool:
     return True
 
 
+def is_revoked(user_id: str, credential_id: str) -> bool:
+    """Whether a key, or the sign-in token with this hash, is no more."""
+    is_key = credential_id.startswith("key_")
+    return table.get(keys.api_key(user_id, credential_id) if is_key else keys.secret(credential_id)) is None
+
+
 def forget_secret(secret_hash: str) -> None:
     table.delete(Delete(keys.secret(secret_hash)))
 

@@ -132,9 +132,15 @@ def awaits(workflow_id: str, token: str, entered: str) -> Task | None:
 
 def dispatch(workflow_id: str) -> Task | None:
     """Gives the task to its session's sandbox: from here on only the sandbox can end it. None where it was cancelled
-    first, or is over.
+    first, or is over. One that was given before is given again even when cancelled since: its agent, which may never
+    have got it, is the one to report its end.
     """
-    return _updated(workflow_id, f"{_NOT_OVER} AND attribute_not_exists(#cancelSignal)", {}, set={"dispatched": True})
+    return _updated(
+        workflow_id,
+        f"{_NOT_OVER} AND (attribute_not_exists(#cancelSignal) OR #dispatched = :true)",
+        {"true": True},
+        set={"dispatched": True},
+    )
 
 
 def started(workflow_id: str, now: int) -> Task | None:

@@ -24,7 +24,10 @@ def reconcile() -> int:
     for session in sessions.live():
         count += 1
         with logger.append_context_keys(session_id=session.session_id):
-            _reconcile_session(session, clock.now_ms())
+            try:
+                _reconcile_session(session, clock.now_ms())
+            except Exception:  # noqa: BLE001 - the sessions behind it must not wait for it
+                logger.exception("a session could not be reconciled")
     return count
 
 

@@ -39,7 +39,7 @@ def create_key(context: Context, request: CreateKey) -> KeyCreated:
 
     Without `scopes` it has all but `keys:write`. It cannot have a scope that the credential of this request lacks.
     """
-    scopes = request.scopes or DEFAULT_KEY_SCOPES & context.caller.scopes
+    scopes = DEFAULT_KEY_SCOPES & context.caller.scopes if request.scopes is None else request.scopes
     _check_scopes(context.caller, scopes)
     secret, key_id = _secret(context, request)
     new = ApiKey(

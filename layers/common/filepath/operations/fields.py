@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints
@@ -66,15 +67,15 @@ def next_token(position: str | None) -> str | None:
     return base64.urlsafe_b64encode(position.encode()).decode() if position else None
 
 
-def position(token: str | None, form: str = "") -> str | None:
-    """Raises InvalidRequest for what `next_token` did not make. `form` is what the position must begin with."""
+def position(token: str | None, form: str) -> str | None:
+    """Raises InvalidRequest for what `next_token` did not make. `form` is the pattern of the list's positions."""
     if token is None:
         return None
     try:
         place = base64.urlsafe_b64decode(token.encode()).decode()
     except (binascii.Error, ValueError):
         place = ""
-    if not place or not place.startswith(form):
+    if not re.fullmatch(form, place):
         raise InvalidRequest(
             "nextToken is none of this list's. Take it from the last page, or leave it out to begin again.",
             details={"field": "nextToken"},

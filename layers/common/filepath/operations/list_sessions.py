@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from filepath import ids
 from filepath.access import Scope
 from filepath.aws import sessions
 from filepath.operations.fields import Limit, NextToken, next_token, position
@@ -25,7 +26,7 @@ def list_sessions(context: Context, request: ListSessions) -> Sessions:
 
     With `status`, a page may hold fewer than `limit`: go on while there is a `nextToken`.
     """
-    after = position(request.next_token, "ses_")
+    after = position(request.next_token, ids.SESSION_ID.pattern)
     found, last = sessions.owned_by(context.caller.user_id, after, request.limit)
     shown = [session_view(session) for session in found if request.status in {None, session.status}]
     return Sessions(sessions=shown, next_token=next_token(last))

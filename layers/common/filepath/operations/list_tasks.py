@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from filepath import ids
 from filepath.access import Scope
 from filepath.aws import tasks
 from filepath.errors import NotFound
@@ -28,11 +29,11 @@ def list_tasks(context: Context, request: ListTasks) -> Tasks:
     With `status`, a page may hold fewer than `limit`: go on while there is a `nextToken`.
     """
     if request.session_id is None:
-        after = position(request.next_token)
+        after = position(request.next_token, rf"\d{{13}}~{ids.WORKFLOW_ID.pattern}")
         found, last = tasks.owned_by(context.caller.user_id, after, request.limit)
     else:
         session = own_session(context.caller, request.session_id)
-        after = position(request.next_token, "wf_" + session.session_id.removeprefix("ses_"))
+        after = position(request.next_token, f"{ids.session_workflow_id(session.session_id)}[{ids.ALPHABET}]+")
         found, last = tasks.of_session(session.session_id, after, request.limit)
     shown = [task_view(task) for task in found if request.status in {None, task.status}]
     return Tasks(workflows=shown, next_token=next_token(last))

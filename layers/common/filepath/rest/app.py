@@ -68,7 +68,9 @@ def _call(operation: Operation, request: Request, body: bytes) -> registry.Model
         idempotency_key=idempotency_key(request.headers.get("idempotency-key")),
         clients_api=f"{settings().clients_api_id}/{settings().stage}",
     )
-    return registry.call(operation, context, parsed)
+    result = registry.call(operation, context, parsed)
+    logger.append_keys(**failures.subject(result))
+    return result
 
 
 def _credential(request: Request) -> str | None:

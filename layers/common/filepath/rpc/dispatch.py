@@ -27,22 +27,26 @@ from filepath.protocol import (
 
 
 def dispatch(connection: ClientConnection, text: str, request_id: str) -> str | None:
-    """The answer to a message; None for one that wants none."""
-    message_id: MessageId | None = None
+    """The answer to a message; None for one that wants none: a notification, even one that was refused."""
+    if len(text.encode()) > CLIENT_REQUEST_LIMIT:
+        large = TooLarge(f"A message has at most {CLIENT_REQUEST_LIMIT} bytes. Send larger requests over REST.")
+        return _refusal(None, large, request_id, SERVER_ERROR)
     try:
-        if len(text.encode()) > CLIENT_REQUEST_LIMIT:
-            raise TooLarge(f"A message has at most {CLIENT_REQUEST_LIMIT} bytes. Send larger requests over REST.")
         message = parse(text)
-        if not isinstance(message, Request):
-            return None
-        message_id = message.id
-        result = _call(connection, message, request_id)
-        return None if message_id is None else success(message_id, result.model_dump(mode="json"))
     except ProtocolError as error:
         return _refusal(error.message_id, InvalidRequest(str(error)), request_id, error.code)
+    if not isinstance(message, Request):
+        return None
+    answer = _answer(connection, message, request_id)
+    return None if message.id is None else answer
+
+
+def _answer(connection: ClientConnection, message: Request, request_id: str) -> str:
+    try:
+        return success(message.id, _call(connection, message, request_id).model_dump(mode="json"))
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets the envelope
         explained = failures.explained(error)
-        return _refusal(message_id, explained, request_id, _code(explained))
+        return _refusal(message.id, explained, request_id, _code(explained))
 
 
 def _call(connection: ClientConnection, message: Request, request_id: str) -> registry.Model:
@@ -61,7 +65,9 @@ def _call(connection: ClientConnection, message: Request, request_id: str) -> re
         idempotency_key=key,
         clients_api=connection.address.rpartition("/")[0],
     )
-    return registry.call(operation, context, parsed)
+    result = registry.call(operation, context, parsed)
+    logger.append_keys(**failures.subject(result))
+    return result
 
 
 class UnknownMethod(NotFound):
