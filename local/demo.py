@@ -10,7 +10,7 @@ import statistics
 import time
 from dataclasses import dataclass, field
 
-from filepath_sdk import Filepath
+from filepath_sdk import Filepath, FilepathError
 
 from local.home import Home
 from local.steps import Failure, console
@@ -49,6 +49,13 @@ class Watch:
 
 
 def run(home: Home) -> None:
+    try:
+        _run(home)
+    except FilepathError as error:
+        raise Failure(f"{error}. See `make logs`.") from error
+
+
+def _run(home: Home) -> None:
     email = f"demo-{secrets.token_hex(4)}@example.com"
     with Filepath(url=home.front_url, socket_url=home.socket_url, api_key="") as visitor:
         visitor.sign_up(email, secrets.token_urlsafe(16), "Demo")

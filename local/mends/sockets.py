@@ -54,7 +54,7 @@ class Leased:
         from ministack.services import lambda_svc
 
         reserved = (lambda_svc._functions.get(self._name) or {}).get("concurrency")
-        outcome = lambda_svc._execute_function({**self._function, "concurrency": reserved})
+        outcome = lambda_svc._execute_function({**self._function, "concurrency": reserved}, event)
         if outcome.get("error") or outcome.get("throttle"):
             return {"status": "ok", "result": FAILED}
         return {"status": "ok", "result": outcome.get("body")}
