@@ -156,6 +156,9 @@ def _started(ecs: Any, launch: Launch) -> bool:
 
 
 def _ended(ecs: Any, task: Task, reason: str, stop_code: str, exit_code: int | None) -> None:
+    if task["lastStatus"] == "STOPPED":
+        return
+    task["desiredStatus"] = "RUNNING"  # the emulator takes a task that is to stop for one that has
     if ecs._mark_task_stopped(task["taskArn"], task, reason, stop_code, exit_code=exit_code):
         _emit(ecs, task)
 
