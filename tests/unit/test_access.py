@@ -20,7 +20,7 @@ def test_an_operation_without_a_scope_is_open_to_every_caller() -> None:
 
 
 def test_a_key_makes_no_keys_unless_it_was_made_for_that() -> None:
-    assert ALL_SCOPES - DEFAULT_KEY_SCOPES == {Scope.KEYS_WRITE}
+    assert ALL_SCOPES.difference(DEFAULT_KEY_SCOPES) == {Scope.KEYS_WRITE}
 
 
 def test_a_callers_secret_is_not_shown_when_the_caller_is() -> None:

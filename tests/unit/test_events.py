@@ -25,12 +25,10 @@ def told(chunk: Chunk) -> list[dict[str, Any]]:
     return [message["params"] for message in parsed]
 
 
-@given(
-    st.integers(0, 10**9),
-    st.lists(
-        st.tuples(st.sampled_from(("stdout", "stderr")), st.binary(min_size=1, max_size=30)), min_size=1, max_size=8
-    ),
-)
+PIECES = st.tuples(st.sampled_from(("stdout", "stderr")), st.binary(min_size=1, max_size=30))
+
+
+@given(st.integers(0, 10**9), st.lists(PIECES, min_size=1, max_size=8))
 def test_a_chunk_is_told_piece_by_piece_with_offset_and_stream(offset: int, runs: list[tuple[Any, bytes]]) -> None:
     chunk = Chunk(offset, tuple(Run(s, len(data)) for s, data in runs), b"".join(data for _, data in runs))
     pieces = told(chunk)

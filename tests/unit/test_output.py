@@ -1,6 +1,7 @@
 """Windows of a log: whatever the chunks it was stored in, any window gives exactly the bytes that it names."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +66,7 @@ def test_pieces_are_the_log_with_neighbours_of_one_stream_joined(log: list[Chunk
     pieces = list(output.pieces(log, None))
     assert b"".join(data for _, _, data in pieces) == whole(log)
     assert [stream for _, stream, data in pieces for _ in data] == streams_of(log)
-    assert all(one[1] != other[1] for one, other in zip(pieces, pieces[1:], strict=False))
+    assert all(one[1] != other[1] for one, other in pairwise(pieces))
 
 
 @given(logs(), st.sampled_from(STREAMS))

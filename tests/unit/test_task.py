@@ -29,11 +29,10 @@ GONE = replace(SESSION, status=SessionStatus.CLOSING, gone=Reason.SANDBOX_STOPPE
 QUEUED = Task("wf_1", "ses_1", "usr_1", TaskStatus.QUEUED, NOW, 300, 5, "true")
 RUNNING = replace(QUEUED, status=TaskStatus.RUNNING, dispatched=True, started_at=NOW)
 
+RAN = ("exited", "timed_out", "cancelled", "shutdown")
 ENDS = st.one_of(
     st.builds(End, st.just("not_started"), st.just(0), message=st.just("no such directory")),
-    st.builds(
-        End, st.sampled_from(("exited", "timed_out", "cancelled", "shutdown")), st.integers(0, 10**7), st.just(0)
-    ),
+    st.builds(End, st.sampled_from(RAN), st.integers(0, 10**7), st.just(0)),
 )
 TASKS = st.builds(
     replace,
