@@ -87,11 +87,11 @@ class Rest:
 
 
 def _invoked(event: dict[str, Any]) -> dict[str, Any]:
-    from functions.api import handler  # builds the application, for which the environment must be set
-
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
+        from functions.api import handler  # builds the application, for which environment and loop must be set
+
         return handler.handle(event, Invocation.context())
     finally:
         asyncio.set_event_loop(None)
