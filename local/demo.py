@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass, field
 
 from filepath_sdk import Filepath, FilepathError
-
 from local.home import Home
 from local.steps import Failure, console
 

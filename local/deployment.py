@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local import gateway_responses
 from local.home import CHECKOUT, REGION, STACK, Home
 from local.steps import Failure
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 SOURCES = ("template.yaml", "functions", "layers", "statemachines")
 ARTIFACTS = "filepath-local-artifacts"
+DEPLOYED_AS = "/filepath-local/deployed-as"
 DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 SIGN_UP_CREDITS = 1000
 
@@ -57,7 +60,10 @@ class Deployment:
         self._home = home
         self._template = home.build / "sam" / "template.yaml"
         self._built = home.build / "built.txt"
-        self._deployed = home.build / "deployed.txt"
+
+    @cached_property
+    def _ssm(self) -> Any:
+        return session(self._home).client("ssm", **client_options(self._home))
 
     @cached_property
     def _cloudformation(self) -> CloudFormationClient:
@@ -73,11 +79,10 @@ class Deployment:
         return digest.hexdigest()
 
     def is_built(self) -> bool:
-        return self._template.exists() and _text(self._built) == self._digest
+        return self._template.exists() and (_text(self._built) or "").split()[:1] == [self._digest]
 
     def build(self) -> None:
-        for outdated in (self._built, self._deployed):
-            outdated.unlink(missing_ok=True)
+        self._built.unlink(missing_ok=True)
         self._home.build.mkdir(parents=True, exist_ok=True)
         template = str(CHECKOUT / "template.yaml")
         overrides = f"PythonRuntime={_runtime()}"
@@ -85,7 +90,8 @@ class Deployment:
             "build", "--template-file", template, "--build-dir", str(self._template.parent),
             "--parameter-overrides", overrides,
         )  # fmt: skip
-        self._built.write_text(self._digest)
+        # Also told apart from an earlier build of the same sources.
+        self._built.write_text(f"{self._digest} {time.time_ns()}")
 
     # Deployment
 
@@ -104,13 +110,20 @@ class Deployment:
 
     @property
     def _wanted(self) -> str:
-        return json.dumps([self._digest, self.parameters()])
+        made_of = json.dumps([_text(self._built), self.parameters()])
+        return hashlib.sha256(made_of.encode()).hexdigest()
 
     def is_deployed(self) -> bool:
-        return _text(self._deployed) == self._wanted and self._status() in DEPLOYED
+        return self._status() in DEPLOYED and self._deployed_as() == self._wanted
+
+    def _deployed_as(self) -> str | None:
+        """What was deployed last: kept in the emulator, whose state may be older than the files beside it."""
+        try:
+            return str(self._ssm.get_parameter(Name=DEPLOYED_AS)["Parameter"]["Value"])
+        except ClientError:
+            return None
 
     def deploy(self) -> None:
-        self._deployed.unlink(missing_ok=True)
         self._clear_what_failed()
         self._make_bucket()
         self._sam(
@@ -119,7 +132,7 @@ class Deployment:
             "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar", "--region", REGION,
             "--parameter-overrides", *(f"{name}={value}" for name, value in self.parameters().items()),
         )  # fmt: skip
-        self._deployed.write_text(self._wanted)
+        self._ssm.put_parameter(Name=DEPLOYED_AS, Value=self._wanted, Type="String", Overwrite=True)
 
     def _status(self) -> str | None:
         try:
@@ -143,11 +156,13 @@ class Deployment:
         stack = self._cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
-    def publish_outputs(self) -> None:
-        """To where the doors read them."""
-        temporary = self._home.outputs_file.with_suffix(".new")
-        temporary.write_text(json.dumps(self.outputs(), indent=2))
-        temporary.rename(self._home.outputs_file)
+    def publish(self) -> None:
+        """What the doors need to know, to where they read it."""
+        # A text on the wire; botocore reads it where it is JSON, which the stubs do not say.
+        template: Any = self._cloudformation.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
+        processed = json.loads(template) if isinstance(template, str) else template
+        _replace(self._home.gateway_responses_file, gateway_responses.of_template(processed))
+        _replace(self._home.outputs_file, self.outputs())
 
     def _sam(self, command: str, *arguments: str) -> None:
         log = self._home.logs / f"sam-{command}.log"
@@ -181,6 +196,12 @@ class Deployment:
             "LAYER_PYTHON": _runtime().removeprefix("python"),
             "LAYER_PLATFORM": f"{platform.machine()}-manylinux_2_28",
         }
+
+
+def _replace(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(content, indent=2))
+    temporary.rename(path)
 
 
 def _what_went_wrong(log: str) -> str:

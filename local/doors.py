@@ -13,15 +13,18 @@ import http
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import h11
 import httpx
 
-from local.faults import Faults, NotAPlan, Plan
+from local import gateway_responses
+from local.faults import Faults, NotAPlanError, Plan
+from local.gateway_responses import FAILED, TIMED_OUT, TOO_LARGE
 from local.home import Home
-from local.relay import NOT_PASSED_ON, READ_SIZE, Refusal, Relay, linger
+from local.relay import NOT_PASSED_ON, READ_SIZE, RefusedError, Relay, linger
 
 BODY_LIMIT = 10 * 1024 * 1024
 """API Gateway's, for a REST request."""
@@ -64,27 +67,32 @@ class Call:
         return self.header("upgrade").lower() == "websocket"
 
 
-class NotDeployed(RuntimeError):
+class NotDeployedError(RuntimeError):
     """There is no stack behind the doors yet."""
 
 
 class Routes:
-    """Where the stack's APIs are, from the outputs of its last deployment."""
+    """Where the stack's APIs are, and how they word their refusals, from its last deployment."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._read_at = 0
-        self._outputs: dict[str, str] = {}
+        self._read: dict[Path, tuple[int, dict[str, Any]]] = {}
+
+    def _content(self, path: Path) -> dict[str, Any]:
+        try:
+            changed_at = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            raise NotDeployedError from None
+        if self._read.get(path, (0, {}))[0] != changed_at:
+            self._read[path] = changed_at, json.loads(path.read_text())
+        return self._read[path][1]
 
     def output(self, name: str) -> str:
-        try:
-            changed_at = self._home.outputs_file.stat().st_mtime_ns
-        except FileNotFoundError:
-            raise NotDeployed from None
-        if changed_at != self._read_at:
-            self._outputs = json.loads(self._home.outputs_file.read_text())
-            self._read_at = changed_at
-        return self._outputs[name]
+        return str(self._content(self._home.outputs_file)[name])
+
+    def refusal(self, refusal: gateway_responses.Refusal) -> Answer:
+        status, body = gateway_responses.render(refusal, self._content(self._home.gateway_responses_file))
+        return Answer(status, [("content-type", "application/json")], body)
 
     def api(self, output: str) -> str:
         return f"/_aws/execute-api/{self.output(output)}/{self.output('Stage')}"
@@ -137,10 +145,10 @@ class Door:
     async def _answer(self, call: Call) -> Answer:
         try:
             return await self.answer(call)
-        except NotDeployed:
+        except NotDeployedError:
             return Answer.message(503, "Nothing is deployed yet. Run `make up`.")
         except httpx.TimeoutException:
-            return Answer.message(504, "Endpoint request timed out")
+            return self.routes.refusal(TIMED_OUT)
         except httpx.TransportError:
             return Answer.message(503, "Service Unavailable")
 
@@ -148,17 +156,19 @@ class Door:
         self, call: Call, connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         found = self.socket(call)
+        if found is None:
+            await _send(connection, writer, Answer.message(403, "Forbidden"))
+            return
+        output, faults = found
         try:
-            if found is None:
-                raise Refusal(403, b'{"message":"Forbidden"}')
-            output, faults = found
             url = self.routes.socket_url(output, urlsplit(call.target).query)
             early = connection.trailing_data[0]
             await Relay(reader, writer, faults).run(call.target, call.headers, url, early)
-        except NotDeployed:
+        except NotDeployedError:
             await _send(connection, writer, Answer.message(503, "Nothing is deployed yet. Run `make up`."))
-        except Refusal as refusal:
-            await _send(connection, writer, Answer(refusal.status, [("content-type", "application/json")], refusal.body))
+        except RefusedError as refused:
+            answer = Answer(refused.status, [("content-type", "application/json")], refused.body)
+            await _send(connection, writer, answer)
 
     async def forward(self, call: Call, target: str, body: AsyncIterator[bytes] | bytes) -> Answer:
         kept = [(name, value) for name, value in call.headers if name not in NOT_PASSED_ON]
@@ -193,13 +203,15 @@ class FrontDoor(Door):
         if call.path == CONTROL_PATH:
             return await self._control(call)
         if int(call.header("content-length") or 0) > BODY_LIMIT:
-            return Answer.message(413, "Request Too Long")
+            return self.routes.refusal(TOO_LARGE)
         body = bytearray()
         async for part in call.body():
             body += part
             if len(body) > BODY_LIMIT:
-                return Answer.message(413, "Request Too Long")
-        return await self.forward(call, self.routes.api("RestApiId") + call.target, bytes(body))
+                return self.routes.refusal(TOO_LARGE)
+        answer = await self.forward(call, self.routes.api("RestApiId") + call.target, bytes(body))
+        # No function answers 502: this is the emulator's, for one that failed.
+        return self.routes.refusal(FAILED) if answer.status == 502 else answer
 
     async def _control(self, call: Call) -> Answer:
         """Tests set the plans of the sockets here, and cut them: {"door": "agents", "cut": true, "plan": {…}}."""
@@ -212,7 +224,7 @@ class FrontDoor(Door):
         try:
             if "plan" in wanted:
                 faults.follow(Plan.from_json(wanted["plan"]))
-        except NotAPlan as error:
+        except NotAPlanError as error:
             return Answer.message(400, str(error))
         cut = faults.cut() if wanted.get("cut") else 0
         return Answer(200, [("content-type", "application/json")], json.dumps({"cut": cut}).encode())
@@ -253,7 +265,7 @@ def _call(
 
 async def _next_event(
     connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> h11.Event | type[h11.PAUSED]:
+) -> h11.Event | type[h11.PAUSED | h11.NEED_DATA]:
     while (event := connection.next_event()) is h11.NEED_DATA:
         if connection.they_are_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[])
@@ -283,9 +295,7 @@ async def open_doors(home: Home) -> None:
         await asyncio.gather(_listen(front.serve, home.port), _listen(sandbox.serve, home.sandbox_port))
 
 
-async def _listen(
-    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], port: int
-) -> None:
+async def _listen(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], port: int) -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", port, limit=2**20)
     await server.serve_forever()
 

@@ -6,8 +6,10 @@ needs is in its environment, since it passes all of it on to the functions.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 
@@ -44,6 +46,8 @@ def main() -> None:
 
     from local import mends
 
+    # What every thread is at, into the log: kill -USR1.
+    faulthandler.register(signal.SIGUSR1)
     mends.apply(home)
 
     from ministack import app

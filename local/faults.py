@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-class NotAPlan(ValueError):
+class NotAPlanError(ValueError):
     """The control endpoint was sent something that is no plan."""
 
 
@@ -32,7 +32,7 @@ class Plan:
         low, high = content.get("delaySeconds", (0.0, 0.0))
         known = {"seed", "drop", "double", "delaySeconds", "refuse"}
         if unknown := set(content) - known:
-            raise NotAPlan(f"A plan knows {sorted(known)}, not {sorted(unknown)}.")
+            raise NotAPlanError(f"A plan knows {sorted(known)}, not {sorted(unknown)}.")
         return cls(
             seed=int(content.get("seed", 0)),
             drop=float(content.get("drop", 0)),

@@ -1,8 +1,8 @@
 """Where one local stack lives: its directory, its ports and its root key.
 
 Read here and nowhere else: FILEPATH_LOCAL_HOME, FILEPATH_PORT, FILEPATH_SANDBOX_PORT, FILEPATH_EMULATOR_PORT, and
-FILEPATH_PARAMETERS ("Name=value Name=value", over the template's). Two stacks side by side differ in the first four. The ports that a stack was started with are kept, so that only the first
-`up` has to name them.
+FILEPATH_PARAMETERS ("Name=value Name=value", over the template's). Two stacks side by side differ in the first four.
+The ports that a stack was started with are kept, so that only the first `up` has to name them.
 """
 
 from __future__ import annotations
@@ -109,6 +109,11 @@ class Home:
     def outputs_file(self) -> Path:
         """The stack's outputs, where the doors find the ids of the APIs."""
         return self.directory / "outputs.json"
+
+    @property
+    def gateway_responses_file(self) -> Path:
+        """How the template words API Gateway's own refusals."""
+        return self.directory / "gateway-responses.json"
 
     def prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ NOT_PASSED_ON = frozenset({"connection", "upgrade", "transfer-encoding", "expect
 
 
 @dataclass(frozen=True)
-class Refusal(Exception):  # noqa: N818 - an answer, not a mishap
+class RefusedError(Exception):
     """The handshake was refused; this is what the caller is told."""
 
     status: int
@@ -48,13 +48,14 @@ class Relay:
         self._faults = faults
         self._near = ServerProtocol(max_size=(MESSAGE_LIMIT, FRAME_LIMIT))
         self._parts: list[bytes] = []
+        self._active_at = 0.0
         self._sending: set[asyncio.Task[None]] = set()
 
     async def run(self, path: str, headers: Iterable[tuple[str, str]], url: str, early: bytes) -> None:
         """Open the far side first: the caller is let in when `$connect` has let it in."""
         request = Request(path, Headers(list(headers)))
         if self._faults.plan.refuse:
-            raise Refusal(self._faults.plan.refuse, b'{"message":"Refused by a plan"}')
+            raise RefusedError(self._faults.plan.refuse, b'{"message":"Refused by a plan"}')
         async with await self._far_side(url, request) as far:
             self._accept(request)
             cut = self._cutter(far)
@@ -88,9 +89,9 @@ class Relay:
                 proxy=None,
             )
         except InvalidStatus as refused:
-            raise Refusal(refused.response.status_code, bytes(refused.response.body or b"")) from None
+            raise RefusedError(refused.response.status_code, bytes(refused.response.body or b"")) from None
         except OSError:
-            raise Refusal(503, b'{"message":"Service Unavailable"}') from None
+            raise RefusedError(503, b'{"message":"Service Unavailable"}') from None
 
     def _accept(self, request: Request) -> None:
         self._near.receive_data(request.serialize())
@@ -133,14 +134,21 @@ class Relay:
                 return
 
     async def _read(self) -> bytes:
+        """What comes next; nothing, when the line is broken or was idle, either way, for too long."""
+        reading = asyncio.ensure_future(self._reader.read(READ_SIZE))
+        self._active_at = now = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                return await self._reader.read(READ_SIZE)
-        except TimeoutError:
+            while (left := self._active_at + IDLE_SECONDS - now) > 0:
+                await asyncio.wait({reading}, timeout=left)
+                if reading.done():
+                    return reading.result()
+                now = asyncio.get_running_loop().time()
             self._near.send_close(1001, "Going away")
             await self._flush()
         except OSError:
             pass
+        finally:
+            reading.cancel()
         return b""
 
     async def _take(self, frame: Frame, far: ClientConnection) -> None:
@@ -172,6 +180,7 @@ class Relay:
         text = message.encode() if isinstance(message, str) else message
         if self._near.state is not State.OPEN:
             return
+        self._active_at = asyncio.get_running_loop().time()
         frames = [text[start : start + FRAME_LIMIT] for start in range(0, len(text), FRAME_LIMIT)] or [b""]
         for number, frame in enumerate(frames, start=1):
             send = self._near.send_text if number == 1 else self._near.send_continuation

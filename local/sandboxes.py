@@ -41,7 +41,7 @@ ETC = (
 )  # fmt: skip
 
 
-class SandboxFailed(RuntimeError):
+class SandboxFailedError(RuntimeError):
     """The sandbox could not be started."""
 
 
@@ -65,7 +65,9 @@ def isolation() -> Isolation:
 def _is_possible(candidate: Isolation) -> bool:
     spec = {"isolation": candidate.value, "probe": True}
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(_jail_command(), input=json.dumps(spec), text=True, timeout=10, capture_output=True)
+        done = subprocess.run(
+            _jail_command(), input=json.dumps(spec), text=True, timeout=10, capture_output=True, check=False
+        )
         return done.returncode == 0
     return False
 
@@ -95,7 +97,8 @@ def description() -> str:
         else "commands run as the same user as the agent (start the stack as root to part them)"
     )
     return (
-        f"isolated processes: own process, mount, IPC and host-name namespaces, own /workspace, /tmp and /proc; {apart}. "
+        "isolated processes with process, mount and IPC namespaces, a /workspace, /tmp and /proc of their own; "
+        f"{apart}. "
         "Not limited here: CPU, memory, disk and network, which Fargate limits per task."
     )
 
@@ -116,7 +119,7 @@ class Sandbox:
 
     def start(self) -> None:
         if not allowed():
-            raise SandboxFailed(REFUSAL)
+            raise SandboxFailedError(REFUSAL)
         specification = json.dumps(self._specification()).encode()
         with self._log.open("ab") as log:
             process = subprocess.Popen(
@@ -141,7 +144,7 @@ class Sandbox:
         """The exit code, once the sandbox has ended by itself or was asked to stop; 128 + the signal if killed."""
         process = self._process
         if process is None:
-            raise SandboxFailed("The sandbox was not started.")
+            raise SandboxFailedError("The sandbox was not started.")
         while process.poll() is None and not stopping.is_set():
             self._woken.wait()
             self._woken.clear()
@@ -203,7 +206,7 @@ def _binds(workspace: Path, temporary: Path, agent: Path) -> list[tuple[str, str
         *system,
         (str(agent), "/opt/filepath", "ro"),
         (str(workspace), "/workspace", "rw"),
-        (str(temporary), "/tmp", "rw"),  # noqa: S108 - the sandbox's own
+        (str(temporary), "/tmp", "rw"),
     ]
 
 
@@ -260,7 +263,7 @@ def _compile(directory: Path) -> None:
 def _package(name: str) -> Path:
     found = find_spec(name)
     if found is None or found.origin is None:
-        raise SandboxFailed(f"The Python package {name} is missing. Run `make setup`.")
+        raise SandboxFailedError(f"The Python package {name} is missing. Run `make setup`.")
     return Path(found.origin).parent
 
 

@@ -14,8 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -46,7 +45,7 @@ class Stack:
         with ThreadPoolExecutor(1) as beside:
             building = beside.submit(self._build)
             self._start_emulator()
-            _finish(building)
+            building.result()
         self._deploy()
         self._start_doors()
         with step("Waiting until the API answers"):
@@ -108,8 +107,8 @@ class Stack:
                 raise Failure(f"The stack runs on other ports: {program.ports()}. Stop it first, by `make down`.")
             if program.pid() is None and not _is_free(port):
                 raise Failure(
-                    f"Port {port} is in use by another program. Stop that one (`ss -ltnp 'sport = :{port}'` names it), "
-                    f"or choose another port: {variable}={port + 100} make up."
+                    f"Port {port} is in use by another program. Stop that one (`ss -ltnp 'sport = :{port}'` names "
+                    f"it), or choose another port: {variable}={port + 100} make up."
                 )
 
     def _build(self) -> None:
@@ -126,7 +125,7 @@ class Stack:
         if not self._deployment.is_deployed():
             with step("Deploying the template"):
                 self._deployment.deploy()
-        self._deployment.publish_outputs()
+        self._deployment.publish()
 
     def _start_doors(self) -> None:
         if self._doors.pid() is None:
@@ -138,8 +137,8 @@ class Stack:
             for program in programs:
                 if program.pid() is None:
                     raise Failure(f"The {program.name} ended. The last of {program.log}:\n\n{program.tail()}")
-            if time.monotonic() > deadline:
-                raise Failure(f"{url} did not answer with 200 within {READY_SECONDS:.0f} s: {refusal}. See `make logs`.")
+            if refusal.startswith("5") or time.monotonic() > deadline:
+                raise Failure(f"{url} did not answer with 200: {refusal}\nSee {self.home.logs}.")
             time.sleep(0.05)
 
     # Down
@@ -147,18 +146,15 @@ class Stack:
     def _close_sessions(self) -> None:
         """Sessions close by themselves once told to; this asks until none is open."""
         deadline = time.monotonic() + CLOSING_SECONDS
+        wanted = {"action": "closeSessions", "reason": "shutdown"}
         try:
-            while (left := self.invoke("OperatorFunction", {"action": "closeSessions", "reason": "shutdown"})["open"]) > 0:
+            while (left := self.invoke("OperatorFunction", wanted)["open"]) > 0:
                 if time.monotonic() > deadline:
                     console.print(f"[yellow]{left} sessions did not close in {CLOSING_SECONDS:.0f} s.[/]")
                     return
                 time.sleep(0.25)
         except (Failure, ClientError, BotoCoreError, KeyError) as error:
             console.print(f"[yellow]The sessions could not be closed: {error}[/]")
-
-
-def _finish(future: Future[None]) -> None:
-    future.result()
 
 
 def _is_free(port: int) -> bool:
@@ -174,11 +170,9 @@ def _is_free(port: int) -> bool:
 def _refusal(url: str) -> str | None:
     """Why this URL does not answer with 200, or None where it does."""
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - our own http URL
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return None if answer.status == 200 else str(answer.status)
     except urllib.error.HTTPError as error:
         return f"{error.code} {error.read(500).decode(errors='replace')}"
     except OSError as error:
         return str(error)
-
-

@@ -11,7 +11,7 @@ from rich.console import Console
 console = Console(highlight=False, soft_wrap=True)
 
 
-class Failure(Exception):  # noqa: N818 - ends the program, with what to do
+class Failure(Exception):
     """Something the one at the keyboard has to mend. The message says what it is and what to do."""
 
 

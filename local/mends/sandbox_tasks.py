@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.home import Home
-from local.sandboxes import Sandbox, SandboxFailed
+from local.sandboxes import Sandbox, SandboxFailedError
 
 Task = dict[str, Any]
 
@@ -147,7 +147,7 @@ def _started(ecs: Any, launch: Launch) -> bool:
     _emit(ecs, task)
     try:
         launch.sandbox.start()
-    except (OSError, SandboxFailed) as error:
+    except (OSError, SandboxFailedError) as error:
         _ended(ecs, task, f"CannotStartContainerError: {error}", "TaskFailedToStart", None)
         return False
     ecs._mark_task_running(task["taskArn"], task)

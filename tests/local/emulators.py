@@ -10,8 +10,9 @@ import time
 import urllib.request
 import uuid
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -37,12 +38,11 @@ class Emulator:
 
     def client(self, service: str, access_key: str | None = None, secret_key: str | None = None) -> Any:
         root = self.home.root_key()
-        return boto3.client(
+        key = (access_key or root.access_key, secret_key or root.secret_key)
+        client: Any = boto3.Session(*key, region_name=REGION).client  # the service is a variable: any client
+        return client(
             service,
-            region_name=REGION,
             endpoint_url=self.home.emulator_url,
-            aws_access_key_id=access_key or root.access_key,
-            aws_secret_access_key=secret_key or root.secret_key,
             config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
         )
 
@@ -80,10 +80,12 @@ class Emulator:
     def execution_end(self, execution: str, seconds: float = 20) -> dict[str, Any]:
         """The execution as it is once it no longer runs."""
         client = self.client("stepfunctions")
-        return eventually(
-            lambda: found if (found := client.describe_execution(executionArn=execution))["status"] != "RUNNING" else None,
-            seconds,
-        )
+
+        def ended() -> dict[str, Any] | None:
+            found: dict[str, Any] = client.describe_execution(executionArn=execution)
+            return found if found["status"] != "RUNNING" else None
+
+        return eventually(ended, seconds)
 
 
 def archive(files: dict[str, str]) -> bytes:
@@ -94,7 +96,10 @@ def archive(files: dict[str, str]) -> bytes:
     return data.getvalue()
 
 
-def eventually(observe: Any, seconds: float = 20) -> Any:
+T = TypeVar("T")
+
+
+def eventually(observe: Callable[[], T | None], seconds: float = 20) -> T:
     """What `observe` returns, as soon as it is not None or False."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -11,7 +11,6 @@ import pytest
 from tests.local.emulators import Emulator, eventually
 
 
-
 def callback(function: str, **clocks: Any) -> dict[str, Any]:
     return {
         "Wait": {
@@ -19,7 +18,10 @@ def callback(function: str, **clocks: Any) -> dict[str, Any]:
             "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
             "Arguments": {
                 "FunctionName": function,
-                "Payload": {"token": "{% $states.context.Task.Token %}", "name": "{% $states.context.Execution.Name %}"},
+                "Payload": {
+                    "token": "{% $states.context.Task.Token %}",
+                    "name": "{% $states.context.Execution.Name %}",
+                },
             },
             "End": True,
             **clocks,
