@@ -43,6 +43,8 @@ def task_changed(task: Task, now: int) -> str:
         "reason": task.reason,
         "creditsCharged": task.charged,
         "outputBytes": task.output_bytes,
+        "startedAt": None if task.started_at is None else clock.iso(task.started_at),
+        "finishedAt": None if task.finished_at is None else clock.iso(task.finished_at),
     }
     known = {name: value for name, value in details.items() if value is not None}
     return _event(task.workflow_id, task.session_id, "status", now, status=task.status, seq=now, **known)

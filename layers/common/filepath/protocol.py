@@ -215,11 +215,20 @@ def chunk_of(params: Mapping[str, Any]) -> Chunk:
 
 
 def text_or_base64(data: bytes) -> tuple[str, Literal["utf-8", "base64"]]:
-    """How bytes are shown to clients: as text where they are UTF-8 by themselves, else as base64."""
+    """How bytes are shown to clients: as text where they are UTF-8 by themselves, else as base64. Also as base64 where
+    JSON would blow the text up, since a control character takes six bytes: an answer has its limits in encoded bytes."""
     try:
-        return data.decode(), "utf-8"
+        text = data.decode()
     except UnicodeDecodeError:
         return base64.b64encode(data).decode(), "base64"
+    if _escapes(text) * 5 > len(data):
+        return base64.b64encode(data).decode(), "base64"
+    return text, "utf-8"
+
+
+def _escapes(text: str) -> int:
+    """Characters that JSON writes in six bytes. (Quotes, backslashes and line ends take two.)"""
+    return sum(1 for character in text if character < " " and character not in "\n\r\t")
 
 
 def bytes_of(data: str, encoding: str) -> bytes:
