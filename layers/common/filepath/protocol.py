@@ -215,8 +215,8 @@ def chunk_of(params: Mapping[str, Any]) -> Chunk:
 
 
 def text_or_base64(data: bytes) -> tuple[str, Literal["utf-8", "base64"]]:
-    """How bytes are shown to clients: as text where they are UTF-8 by themselves, else as base64. Also as base64 where
-    JSON would blow the text up, since a control character takes six bytes: an answer has its limits in encoded bytes."""
+    """How bytes are shown to clients: as text where they are UTF-8 by themselves, else as base64. Also where JSON would
+    blow the text up, since a control character takes six bytes and an answer's limits are in encoded bytes."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
