@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from local import gateway_responses
 from local.emulator import environment
 from local.home import CHECKOUT, Home
-from tests.local.emulators import Emulator, answers, eventually, free_port
+from tests.local.emulators import RUNTIME, Deployed, Emulator, answers, eventually, free_port
+
+TEMPLATE = Path(__file__).with_name("template.yaml")
 
 
 def _running(directory: Path, program: str) -> Iterator[Emulator]:
@@ -38,3 +43,38 @@ def mended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """Where this one does what AWS does, the mend is no longer needed."""
     yield from _running(tmp_path_factory.mktemp("plain"), "ministack")
+
+
+@pytest.fixture(scope="session")
+def deployed(mended: Emulator) -> Iterator[Deployed]:
+    """The small stack of template.yaml on the mended emulator, with the doors before it."""
+    home = mended.home
+    outputs = mended.stack("small", TEMPLATE.read_text(), PythonRuntime=RUNTIME, **_addresses(home))
+    home.outputs_file.write_text(json.dumps(outputs))
+    home.gateway_responses_file.write_text(json.dumps(_gateway_responses(mended)))
+    log = (home.logs / "doors.log").open("ab")
+    variables = {**environment(home), "PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-m", "local.doors"]
+    process = subprocess.Popen(command, env=variables, stdout=log, stderr=log, cwd=CHECKOUT)
+    try:
+        eventually(lambda: _listens(home.port) and _listens(home.sandbox_port))
+        yield Deployed(mended, outputs)
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()
+
+
+def _addresses(home: Home) -> dict[str, str]:
+    return {"Objects": home.sandbox_url, "Management": f"{home.emulator_url}/_aws/execute-api/"}
+
+
+def _gateway_responses(emulator: Emulator) -> dict[str, object]:
+    cloudformation = emulator.client("cloudformation")
+    template = cloudformation.get_template(StackName="small", TemplateStage="Processed")["TemplateBody"]
+    return gateway_responses.of_template(json.loads(template) if isinstance(template, str) else template)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

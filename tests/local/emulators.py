@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import boto3
+import httpx
 import pytest
 from botocore.config import Config
 
@@ -77,6 +78,24 @@ class Emulator:
             )["stateMachineArn"]
         )
 
+    def stack(self, name: str, template: str, **parameters: str) -> dict[str, str]:
+        """The outputs of a stack made from this template; AssertionError with the reason where it cannot be."""
+        client = self.client("cloudformation")
+        client.create_stack(
+            StackName=name,
+            TemplateBody=template,
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        )
+
+        def ended() -> dict[str, Any] | None:
+            found: dict[str, Any] = client.describe_stacks(StackName=name)["Stacks"][0]
+            return None if found["StackStatus"].endswith("IN_PROGRESS") else found
+
+        stack = eventually(ended)
+        assert stack["StackStatus"] == "CREATE_COMPLETE", stack.get("StackStatusReason")
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
     def execution_end(self, execution: str, seconds: float = 20) -> dict[str, Any]:
         """The execution as it is once it no longer runs."""
         client = self.client("stepfunctions")
@@ -115,3 +134,32 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The small stack of template.yaml, behind its doors."""
+
+    emulator: Emulator
+    outputs: dict[str, str]
+
+    @property
+    def home(self) -> Home:
+        return self.emulator.home
+
+    @property
+    def direct_socket(self) -> str:
+        """The emulator's own address of the socket, without a door."""
+        api = f"/_aws/execute-api/{self.outputs['ClientsApiId']}/Prod"
+        return f"ws://127.0.0.1:{self.home.emulator_port}{api}"
+
+    def control(self, **wanted: Any) -> dict[str, Any]:
+        """Ask the doors to misbehave."""
+        answer = httpx.post(
+            f"{self.home.front_url}/_local/faults",
+            json=wanted,
+            headers={"x-local-secret": self.home.control_secret()},
+        )
+        assert answer.status_code == 200, answer.text
+        content: dict[str, Any] = answer.json()
+        return content
