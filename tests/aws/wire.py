@@ -52,7 +52,7 @@ class _Body:
         return self._data
 
 
-@dataclass
+@dataclass(repr=False)
 class Wire:
     calls: list[Call] = field(default_factory=list)
     waiting: set[str] = field(default_factory=set)
@@ -62,6 +62,8 @@ class Wire:
     ended: set[str] = field(default_factory=set)
     """Names of executions that are over: AWS refuses to start them again."""
     sandboxes: dict[str, Document] = field(default_factory=dict)
+    no_room: str | None = None
+    """Why ECS places no sandbox, which it says in a reply of status 200."""
     gone: set[str] = field(default_factory=set)
     """Connection ids that are open no more."""
     _refusals: dict[str, deque[Refusal]] = field(default_factory=lambda: defaultdict(deque))
@@ -80,7 +82,16 @@ class Wire:
         """Does `act` when the next call of `operation` is on its way: what slips in between a read and a write."""
         self._before[operation].append(act)
 
+    def let_through(self) -> None:
+        """Takes back all refusals."""
+        self._refusals.clear()
+
     # What a test asks
+
+    @property
+    def refusals_left(self) -> int:
+        """How many that were prepared nobody ran into."""
+        return sum(map(len, self._refusals.values()))
 
     def asked(self, operation: str) -> list[Document]:
         return [call.parameters for call in self.calls if call.operation == operation]
@@ -166,6 +177,8 @@ class Wire:
     def _ecs_RunTask(self, request: AWSPreparedRequest) -> Document:  # noqa: N802
         asked = self._record("RunTask", _json(request))
         assert len(json.dumps(asked["overrides"])) <= OVERRIDES_LIMIT
+        if self.no_room is not None:
+            return {"tasks": [], "failures": [{"reason": self.no_room}]}
         arn = f"arn:aws:ecs:us-east-1:123456789012:task/sandboxes/{asked['clientToken']}"
         before = self.sandboxes.setdefault(arn, {"asked": asked, "lastStatus": "RUNNING"})
         if before["asked"] != asked:
