@@ -8,17 +8,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from filepath.lifecycle import agent_door
 from filepath.log import logger
+from filepath.websocket import answered
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    request = event["requestContext"]
-    logger.append_keys(request_id=request["requestId"], connection_id=request["connectionId"])
-    match request["eventType"]:
-        case "CONNECT":
-            return {"statusCode": agent_door.connect(event)}
-        case "DISCONNECT":
-            agent_door.disconnect(event)
-            return {"statusCode": 200}
-    answer = agent_door.message(event)
-    return {"statusCode": 200} if answer is None else {"statusCode": 200, "body": answer}
+    return answered(agent_door, event)

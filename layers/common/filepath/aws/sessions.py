@@ -6,7 +6,8 @@ invocation that AWS delivers late never puts its token over a newer one's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from filepath import ids
 from filepath.aws import credits, keys, records, table
@@ -103,18 +104,12 @@ def launch(session_id: str, token: str) -> Session | None:
     """The session with the token its sandbox is to show: `token`, unless an earlier try noted one, since every try
     must start the same. None where there is nothing to launch any more.
     """
-    try:
-        item = table.update(
-            Update(
-                keys.session(session_id),
-                condition="#status = :starting AND attribute_not_exists(#instance)",
-                default={"token": token, "tokenHash": ids.hashed(token)},
-                values={"starting": SessionStatus.STARTING},
-            )
-        )
-    except ConditionFailed:
-        return None
-    return _session(item)
+    return _changed(
+        session_id,
+        condition="#status = :starting AND attribute_not_exists(#instance)",
+        default={"token": token, "tokenHash": ids.hashed(token)},
+        values={"starting": SessionStatus.STARTING},
+    )
 
 
 def launched(session_id: str, task_arn: str) -> None:
@@ -125,84 +120,54 @@ def bind(session_id: str, token: str, instance: str) -> Session | None:
     """Lets in the first agent that shows the token, and nobody else from then on: RunTask's overrides, where the
     token travelled, can be read by whoever may describe tasks.
     """
-    try:
-        item = table.update(
-            Update(
-                keys.session(session_id),
-                condition="#tokenHash = :hash AND attribute_not_exists(#gone)"
-                " AND (attribute_not_exists(#instance) OR #instance = :instance)",
-                set={"instance": instance},
-                remove=["token"],
-                values={"hash": ids.hashed(token), "instance": instance},
-            )
-        )
-    except ConditionFailed:
-        return None
-    return _session(item)
+    return _changed(
+        session_id,
+        condition="#tokenHash = :hash AND attribute_not_exists(#gone)"
+        " AND (attribute_not_exists(#instance) OR #instance = :instance)",
+        set={"instance": instance},
+        remove=["token"],
+        values={"hash": ids.hashed(token), "instance": instance},
+    )
 
 
 def connected(session_id: str, instance: str, address: str, now: int) -> Session | None:
     """The session with `address` as where its agent is reached; None where the agent is not, or no more, its own."""
-    try:
-        return _session(
-            table.update(
-                Update(
-                    keys.session(session_id),
-                    condition="#instance = :instance AND attribute_not_exists(#gone)",
-                    set={"connectionId": address, "lastHeard": now},
-                    values={"instance": instance},
-                )
-            )
-        )
-    except ConditionFailed:
-        return None
+    return _changed(
+        session_id,
+        condition="#instance = :instance AND attribute_not_exists(#gone)",
+        set={"connectionId": address, "lastHeard": now},
+        values={"instance": instance},
+    )
 
 
 def ready(session_id: str, now: int) -> bool:
     """True for the one hello that made a starting session ready."""
-    try:
-        table.update(
-            Update(
-                keys.session(session_id),
-                condition="#status = :starting",
-                set={"status": SessionStatus.READY, "readyAt": now, "lastActive": now},
-                values={"starting": SessionStatus.STARTING},
-            )
-        )
-    except ConditionFailed:
-        return False
-    return True
+    changed = _changed(
+        session_id,
+        condition="#status = :starting",
+        set={"status": SessionStatus.READY, "readyAt": now, "lastActive": now},
+        values={"starting": SessionStatus.STARTING},
+    )
+    return changed is not None
 
 
 def disconnected(session_id: str, address: str) -> None:
     """Forgets a connection, unless another has taken its place: a `$disconnect` may come late."""
-    try:
-        table.update(
-            Update(
-                keys.session(session_id),
-                condition="#connectionId = :address",
-                remove=["connectionId"],
-                values={"address": address},
-            )
-        )
-    except ConditionFailed:
-        return
+    _changed(
+        session_id,
+        condition="#connectionId = :address",
+        remove=["connectionId"],
+        values={"address": address},
+    )
 
 
 def heard(session_id: str, now: int) -> Session | None:
     """Notes that its agent spoke; None once the sandbox is known to be gone."""
-    try:
-        return _session(
-            table.update(
-                Update(
-                    keys.session(session_id),
-                    condition="attribute_exists(pk) AND attribute_not_exists(#gone)",
-                    set={"lastHeard": now},
-                )
-            )
-        )
-    except ConditionFailed:
-        return None
+    return _changed(
+        session_id,
+        condition="attribute_exists(pk) AND attribute_not_exists(#gone)",
+        set={"lastHeard": now},
+    )
 
 
 # Waiting and waking
@@ -212,36 +177,23 @@ def awaits(session_id: str, token: str, entered: str) -> Session | None:
     """Stores what its machine waits on and returns the session as it is then: who stores a token must look whether
     the fact it waits for is there already. None where a later wait has begun.
     """
-    try:
-        return _session(
-            table.update(
-                Update(
-                    keys.session(session_id),
-                    condition="attribute_exists(pk)"
-                    " AND (attribute_not_exists(#wakeEntered) OR #wakeEntered <= :entered)",
-                    set={"wakeToken": token, "wakeEntered": entered},
-                    values={"entered": entered},
-                )
-            )
-        )
-    except ConditionFailed:
-        return None
+    return _changed(
+        session_id,
+        condition="attribute_exists(pk) AND (attribute_not_exists(#wakeEntered) OR #wakeEntered <= :entered)",
+        set={"wakeToken": token, "wakeEntered": entered},
+        values={"entered": entered},
+    )
 
 
 def active(session: Session, now: int) -> bool:
     """True for the one activity in each debounce that is to beat the session's alarm."""
-    try:
-        table.update(
-            Update(
-                keys.session(session.session_id),
-                condition="#status IN (:starting, :ready) AND #lastActive <= :before",
-                set={"lastActive": now},
-                values={**_OPEN, "before": now - seconds(debounce(session.idle_seconds))},
-            )
-        )
-    except ConditionFailed:
-        return False
-    return True
+    changed = _changed(
+        session.session_id,
+        condition="#status IN (:starting, :ready) AND #lastActive <= :before",
+        set={"lastActive": now},
+        values={**_OPEN, "before": now - seconds(debounce(session.idle_seconds))},
+    )
+    return changed is not None
 
 
 # Ending
@@ -251,50 +203,32 @@ _OPEN = {status.value: status for status in OPEN}
 
 def close(session_id: str, reason: Reason, now: int) -> Session | None:
     """Writes that the session is to end; None where that stands already, or it is over."""
-    return _closing(
-        Update(
-            keys.session(session_id),
-            condition="#status IN (:starting, :ready)",
-            set={"status": SessionStatus.CLOSING, "reason": reason, "closingAt": now},
-            values=_OPEN,
-        )
+    return _changed(
+        session_id,
+        condition="#status IN (:starting, :ready)",
+        set={"status": SessionStatus.CLOSING, "reason": reason, "closingAt": now},
+        values=_OPEN,
     )
 
 
 def close_if_idle(session: Session, now: int) -> Session | None:
     """The same, only while no task is open and nothing happened for the idle time; None where something did."""
-    return _closing(
-        Update(
-            keys.session(session.session_id),
-            condition="#status IN (:starting, :ready) AND attribute_not_exists(#openTasks) AND #lastActive <= :since",
-            set={"status": SessionStatus.CLOSING, "reason": Reason.IDLE, "closingAt": now},
-            values={**_OPEN, "since": active_since(session, now)},
-        )
+    return _changed(
+        session.session_id,
+        condition="#status IN (:starting, :ready) AND attribute_not_exists(#openTasks) AND #lastActive <= :since",
+        set={"status": SessionStatus.CLOSING, "reason": Reason.IDLE, "closingAt": now},
+        values={**_OPEN, "since": active_since(session, now)},
     )
-
-
-def _closing(write: Update) -> Session | None:
-    try:
-        return _session(table.update(write))
-    except ConditionFailed:
-        return None
 
 
 def gone(session_id: str, reason: Reason) -> Session | None:
     """Writes that its sandbox does not run any more, as the first to know; None where it was known."""
-    try:
-        return _session(
-            table.update(
-                Update(
-                    keys.session(session_id),
-                    condition="attribute_exists(pk) AND attribute_not_exists(#gone)",
-                    set={"gone": reason},
-                    remove=["connectionId"],
-                )
-            )
-        )
-    except ConditionFailed:
-        return None
+    return _changed(
+        session_id,
+        condition="attribute_exists(pk) AND attribute_not_exists(#gone)",
+        set={"gone": reason},
+        remove=["connectionId"],
+    )
 
 
 def finish(session: Session, status: SessionStatus, now: int) -> bool:
@@ -322,6 +256,30 @@ def finish(session: Session, status: SessionStatus, now: int) -> bool:
     except TransactionRefused:
         return False
     return True
+
+
+def _changed(
+    session_id: str,
+    *,
+    condition: str,
+    values: Mapping[str, Any] | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002 - the clause's name
+    default: Mapping[str, Any] | None = None,
+    remove: Sequence[str] = (),
+) -> Session | None:
+    """The session as it is afterwards; None where the condition does not hold."""
+    write = Update(
+        keys.session(session_id),
+        condition=condition,
+        values=values or {},
+        set=set or {},
+        default=default or {},
+        remove=remove,
+    )
+    try:
+        return _session(table.update(write))
+    except ConditionFailed:
+        return None
 
 
 def _key(item: Item) -> Key:

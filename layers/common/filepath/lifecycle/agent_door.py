@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from filepath import clock, ids
 from filepath.authentication import bearer
 from filepath.aws import clients, connections, sessions
@@ -13,13 +10,14 @@ from filepath.errors import FilepathError, SessionClosed, Unavailable
 from filepath.lifecycle import agent_messages
 from filepath.log import logger
 from filepath.protocol import SERVER_ERROR, MessageId, ProtocolError, Request, failure, parse, success
+from filepath.websocket import Event, address, headers
 
 
-def connect(event: Mapping[str, Any]) -> int:
+def connect(event: Event) -> int:
     """The status to answer the handshake with: 200, or 401 for who is not the session's agent."""
-    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
-    token = bearer(headers.get("authorization"))
-    session_id, instance = headers.get("x-filepath-session", ""), headers.get("x-filepath-instance", "")
+    sent = headers(event)
+    token = bearer(sent.get("authorization"))
+    session_id, instance = sent.get("x-filepath-session", ""), sent.get("x-filepath-instance", "")
     logger.append_keys(session_id=session_id)
     if not (token and instance and len(instance) <= 64 and ids.SESSION_ID.fullmatch(session_id)):
         return 401
@@ -31,15 +29,14 @@ def connect(event: Mapping[str, Any]) -> int:
     return 200
 
 
-def disconnect(event: Mapping[str, Any]) -> None:
+def disconnect(event: Event) -> None:
     connection = connections.agent(address(event))
     if connection is not None:
         sessions.disconnected(connection.session_id, connection.address)
         connections.close_agent(connection.address)
 
 
-def message(event: Mapping[str, Any]) -> str | None:
-    """The answer; None for a message that wants none."""
+def message(event: Event) -> str | None:
     connection = connections.agent(address(event))
     message_id: MessageId | None = None
     request_id = event["requestContext"]["requestId"]
@@ -64,8 +61,3 @@ def message(event: Mapping[str, Any]) -> str | None:
         logger.warning("AWS did not take a call", exc_info=error)
         busy = Unavailable("The platform is busy. Send the message again.")
         return failure(message_id, SERVER_ERROR, busy.message, busy.envelope(request_id))
-
-
-def address(event: Mapping[str, Any]) -> str:
-    request = event["requestContext"]
-    return f"{request['apiId']}/{request['stage']}/{request['connectionId']}"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from filepath import clock, ids
 from filepath.access import Caller
 from filepath.authentication import authenticate, bearer, redeem_ticket
@@ -15,9 +12,10 @@ from filepath.log import logger
 from filepath.operations.views import own_session, own_task
 from filepath.protocol import SERVER_ERROR, failure
 from filepath.rpc.dispatch import dispatch
+from filepath.websocket import Event, address, headers
 
 
-def connect(event: Mapping[str, Any]) -> int:
+def connect(event: Event) -> int:
     """The status to answer the handshake with. Why it was refused cannot be told in it; the log says it."""
     now = clock.now_ms()
     try:
@@ -29,22 +27,21 @@ def connect(event: Mapping[str, Any]) -> int:
         logger.info("a client was refused", extra={"why": error.message})
         return error.status
     connection = ClientConnection(
-        _address(event), caller.user_id, caller.credential_id, caller.scopes, session_id, workflow_id
+        address(event), caller.user_id, caller.credential_id, caller.scopes, session_id, workflow_id
     )
     connections.open_client(connection, now)
     return 200
 
 
-def disconnect(event: Mapping[str, Any]) -> None:
-    connection = connections.client(_address(event))
+def disconnect(event: Event) -> None:
+    connection = connections.client(address(event))
     if connection is not None:
         connections.close_client(connection)
 
 
-def message(event: Mapping[str, Any]) -> str | None:
-    """The answer; None for a message that wants none."""
+def message(event: Event) -> str | None:
     request_id = event["requestContext"]["requestId"]
-    connection = connections.client(_address(event))
+    connection = connections.client(address(event))
     if connection is None:
         closed = NotFound("This connection was closed: its key was deleted, or it ended. Connect again.")
         return failure(None, SERVER_ERROR, closed.message, closed.envelope(request_id))
@@ -52,12 +49,12 @@ def message(event: Mapping[str, Any]) -> str | None:
     return dispatch(connection, event.get("body") or "", request_id)
 
 
-def _caller(event: Mapping[str, Any], now: int) -> Caller:
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+def _caller(event: Event, now: int) -> Caller:
+    sent = headers(event)
     ticket = (event.get("queryStringParameters") or {}).get("ticket")
     if ticket:
         return redeem_ticket(ticket, now)
-    return authenticate(headers.get("x-api-key") or bearer(headers.get("authorization")), now)
+    return authenticate(sent.get("x-api-key") or bearer(sent.get("authorization")), now)
 
 
 def _check_own(caller: Caller, session_id: str | None, workflow_id: str | None) -> None:
@@ -68,8 +65,3 @@ def _check_own(caller: Caller, session_id: str | None, workflow_id: str | None) 
         own_task(caller, workflow_id)
     elif workflow_id is not None:
         own_session(caller, ids.session_of(workflow_id))
-
-
-def _address(event: Mapping[str, Any]) -> str:
-    request = event["requestContext"]
-    return f"{request['apiId']}/{request['stage']}/{request['connectionId']}"
