@@ -11,9 +11,12 @@ from dataclasses import replace
 
 import pytest
 
-from filepath.aws import keys, logs, table
+from filepath.aws import keys, logs, sessions, table
 from filepath.protocol import End
+from filepath.session import Reason
+from functions.reconcile import handler
 from tests.aws.conftest import Clock
+from tests.aws.gateway import Invocation
 from tests.aws.people import EXITED, Person, Platform, Sandbox
 from tests.aws.wire import Wire
 
@@ -145,10 +148,6 @@ def test_a_session_whose_sandbox_is_gone_but_whose_closing_was_not_written_ends(
     ada: Person, sandbox: Sandbox, wire: Wire
 ) -> None:
     """Whoever declared it gone died between its two writes: the machine must not wake and wait in turn for ever."""
-    wire.before("TransactWriteItems", lambda: None)
-    from filepath.aws import sessions
-    from filepath.session import Reason
-
     sessions.gone(sandbox.session_id, Reason.OOM)
     token = sandbox.platform.enter("live", sessionId=sandbox.session_id)
     assert token in wire.woken
@@ -342,8 +341,8 @@ def test_a_conflict_while_settling_is_tried_again(ada: Person, sandbox: Sandbox,
     workflow_id = ada.submit(sandbox.session_id)
     sandbox.run(workflow_id)
     sandbox.exit(workflow_id)
-    conflict = {"CancellationReasons": [{"Code": "TransactionConflict"}]}
-    wire.refuse("TransactWriteItems", "TransactionCanceledException", times=2, **conflict)
+    conflict = [{"Code": "TransactionConflict"}]
+    wire.refuse("TransactWriteItems", "TransactionCanceledException", times=2, CancellationReasons=conflict)
     settle(sandbox.platform, workflow_id)
     assert sandbox.platform.task(workflow_id).status == "completed"
 
@@ -420,9 +419,6 @@ def test_what_became_of_a_task_is_decided_by_the_table_and_not_by_the_path(ada: 
 def test_a_broken_connection_alone_never_makes_a_task_lost(
     ada: Person, sandbox: Sandbox, wire: Wire, clock: Clock, broken: str
 ) -> None:
-    from functions.reconcile import handler
-    from tests.aws.gateway import Invocation
-
     workflow_id = ada.submit(sandbox.session_id)
     sandbox.run(workflow_id)
     sandbox.started(workflow_id)
