@@ -12,7 +12,7 @@ import hmac
 import http
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -139,7 +139,11 @@ class Door:
         if call.wants_socket:
             await self._open_socket(call, connection, reader, writer)
             return False
-        await _send(connection, writer, await self._answer(call))
+        answer = await self._answer(call)
+        if connection.their_state is h11.SEND_BODY and not isinstance(connection.next_event(), h11.EndOfMessage):
+            # Nobody will read the rest of the body, and the caller should know that before its next request.
+            answer = replace(answer, headers=[*answer.headers, ("connection", "close")])
+        await _send(connection, writer, answer)
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 
     async def _answer(self, call: Call) -> Answer:

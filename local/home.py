@@ -94,8 +94,13 @@ class Home:
 
     @property
     def scratch(self) -> Path:
-        """Unpacked functions and layers: worth nothing once the emulator has ended."""
+        """Unpacked functions: worth nothing once the emulator has ended."""
         return self.directory / "tmp"
+
+    @property
+    def layers(self) -> Path:
+        """Unpacked layers, by the hash of what they hold."""
+        return self.directory / "layers"
 
     @property
     def sandboxes(self) -> Path:

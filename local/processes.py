@@ -72,6 +72,8 @@ class Program:
                 stderr=log,
                 start_new_session=True,
             )
+        # It outlives this program, which will not wait for it.
+        process.returncode = 0
         known = {"pid": process.pid, "started": started_at(process.pid), "ports": self.home.ports}
         self._file.write_text(json.dumps(known))
 

@@ -25,12 +25,18 @@ from local.faults import Faults
 
 FRAME_LIMIT = 32 * 1024
 MESSAGE_LIMIT = 128 * 1024
-IDLE_SECONDS = 600.0
-LONGEST_SECONDS = 7200.0
 LINGER_SECONDS = 2.0
 READ_SIZE = 64 * 1024
 
 NOT_PASSED_ON = frozenset({"connection", "upgrade", "transfer-encoding", "expect", "x-forwarded-for"})
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long API Gateway keeps a connection."""
+
+    idle_seconds: float = 600
+    longest_seconds: float = 7200
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,17 @@ class RefusedError(Exception):
 
 
 class Relay:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, faults: Faults) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        faults: Faults,
+        patience: Patience = Patience(),
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._faults = faults
+        self._patience = patience
         self._near = ServerProtocol(max_size=(MESSAGE_LIMIT, FRAME_LIMIT))
         self._parts: list[bytes] = []
         self._active_at = 0.0
@@ -61,7 +74,7 @@ class Relay:
             cut = self._cutter(far)
             self._faults.cuts.add(cut)
             try:
-                async with asyncio.timeout(LONGEST_SECONDS):
+                async with asyncio.timeout(self._patience.longest_seconds):
                     await self._pass_on(far, early)
             except TimeoutError:
                 self._near.send_close(1001, "Going away")
@@ -138,7 +151,7 @@ class Relay:
         reading = asyncio.ensure_future(self._reader.read(READ_SIZE))
         self._active_at = now = asyncio.get_running_loop().time()
         try:
-            while (left := self._active_at + IDLE_SECONDS - now) > 0:
+            while (left := self._active_at + self._patience.idle_seconds - now) > 0:
                 await asyncio.wait({reading}, timeout=left)
                 if reading.done():
                     return reading.result()

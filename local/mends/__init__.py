@@ -31,7 +31,7 @@ def apply(home: Home) -> None:
     cluster_condition.apply()
     definitions.apply()
     executions.apply()
-    layers.apply(home.scratch)
+    layers.apply(home.layers)
     worker_logs.apply()
     function_logs.apply(home.logs / "functions.log")
     sockets.apply()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import tempfile
 import threading
 import zipfile
@@ -23,10 +24,21 @@ from typing import Any
 _unpacking = threading.Lock()
 
 
-def apply(scratch: Path) -> None:
+KEPT = 3
+"""Layers of earlier deployments, among them the one that is most likely to be used again."""
+
+
+def apply(directory: Path) -> None:
     from ministack.core import lambda_runtime
 
-    lambda_runtime.Worker._spawn = sharing_layers(lambda_runtime.Worker._spawn, scratch / "layers")
+    forget_old(directory)
+    lambda_runtime.Worker._spawn = sharing_layers(lambda_runtime.Worker._spawn, directory)
+
+
+def forget_old(directory: Path) -> None:
+    newest_first = sorted(directory.glob("*"), key=lambda layer: layer.stat().st_mtime, reverse=True)
+    for layer in newest_first[KEPT:]:
+        shutil.rmtree(layer, ignore_errors=True)
 
 
 def sharing_layers(spawn: Callable[[Any], None], directory: Path) -> Callable[[Any], None]:
@@ -66,4 +78,5 @@ def unpacked(archive: bytes, directory: Path) -> Path:
             with zipfile.ZipFile(io.BytesIO(archive)) as layer:
                 layer.extractall(half)
             Path(half).rename(target)
+        os.utime(target)
     return target

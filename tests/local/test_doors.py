@@ -60,6 +60,17 @@ def test_a_function_that_fails_shows_nothing_of_how(deployed: Deployed) -> None:
     assert (answer.status_code, answer.json()) == (502, {"message": "Internal server error"})
 
 
+def test_a_connection_that_will_be_closed_says_so(deployed: Deployed) -> None:
+    """Else a caller's next request on it is lost."""
+    with httpx.Client() as client:
+        kept = client.get(f"{deployed.home.sandbox_url}/nothing")
+        closed = client.post(f"{deployed.home.sandbox_url}/nothing", content=b"never read")
+        after = client.get(f"{deployed.home.sandbox_url}/nothing")
+    assert "connection" not in kept.headers
+    assert closed.headers["connection"] == "close"
+    assert after.status_code == 403
+
+
 # Sockets
 
 
