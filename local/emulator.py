@@ -41,8 +41,9 @@ def environment(home: Home, own: Mapping[str, str] = os.environ) -> dict[str, st
 
 def main() -> None:
     home = Home.from_environment()
-    shutil.rmtree(home.scratch, ignore_errors=True)
-    home.scratch.mkdir(parents=True)
+    for leftovers in (home.scratch, home.sandboxes):
+        shutil.rmtree(leftovers, ignore_errors=True)
+        leftovers.mkdir(parents=True)
 
     from local import mends
 

@@ -110,7 +110,9 @@ class Sandbox:
         self, home: Home, name: str, session: str, environment: Mapping[str, str], stop_seconds: float
     ) -> None:
         self._home = home
-        self._directory = home.sandboxes / name
+        # Without isolation a command walks the machine's own paths, and the stack's directory is closed to others.
+        within = Path("/tmp") if isolation() is Isolation.NONE else home.sandboxes
+        self._directory = within / f"filepath-sandbox-{name}"
         self._log = home.logs / f"sandbox-{session or name}.log"
         self._environment = dict(environment)
         self._stop_seconds = stop_seconds
@@ -168,7 +170,7 @@ class Sandbox:
         for directory in (workspace, temporary, root):
             directory.mkdir(parents=True, exist_ok=True)
         temporary.chmod(0o1777)
-        if isolation() is Isolation.ROOT:
+        if os.geteuid() == 0:
             os.chown(workspace, COMMAND_UID, COMMAND_UID)
         agent = bundle(self._home)
         return {

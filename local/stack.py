@@ -112,6 +112,7 @@ class Stack:
                 )
 
     def _build(self) -> None:
+        sandboxes.bundle(self.home)
         if not self._deployment.is_built():
             with step("Building the functions and the layer"):
                 self._deployment.build()

@@ -27,7 +27,7 @@ class Inside:
         self.home.root_key()
         sandbox = Sandbox(self.home, "one", "ses_one", {"FILEPATH_TOKEN": "the-token"}, 5)
         self.specification = sandbox._specification()
-        self.workspace = self.home.sandboxes / "one" / "workspace"
+        self.workspace = self.home.sandboxes / "filepath-sandbox-one" / "workspace"
 
     def start(self, command: str) -> subprocess.Popen[str]:
         specification = {**self.specification, "command": ["/bin/bash", "-c", command]}

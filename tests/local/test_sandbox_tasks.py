@@ -85,7 +85,7 @@ def cluster(mended: Emulator) -> Cluster:
 
 def inner_processes(emulator: Emulator, arn: str) -> dict[str, int]:
     """Of this task's sandbox, by what they are: `init`, its PID 1, and `agent`."""
-    root = f"{emulator.home.sandboxes / arn.rpartition('/')[2]}/workspace"
+    root = f"filepath-sandbox-{arn.rpartition('/')[2]}/workspace"
     found: dict[str, int] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -164,7 +164,7 @@ def test_a_client_token_with_other_parameters_is_refused(cluster: Cluster) -> No
 
 def test_nothing_is_left_of_a_task_that_has_ended(mended: Emulator, cluster: Cluster) -> None:
     arn = cluster.run()["taskArn"]
-    directory = mended.home.sandboxes / arn.rpartition("/")[2]
+    directory = mended.home.sandboxes / f"filepath-sandbox-{arn.rpartition('/')[2]}"
     cluster.is_at(arn, "RUNNING")
     eventually(directory.exists)
     cluster.stop(arn)
