@@ -4,10 +4,9 @@
 set -euo pipefail
 
 python=${PYTHON:-python3}
-needed=() wanted=()
+needed=()
 
 need() { command -v "$1" >/dev/null || needed+=("$2"); }
-want() { command -v "$1" >/dev/null || wanted+=("$2"); }
 
 if command -v "$python" >/dev/null; then
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -24,21 +23,18 @@ need curl curl
 need git git
 need jq jq
 need make make
-need setpriv util-linux
-need unshare util-linux
+need ps procps # what a command in a sandbox looks about with; here it sees this machine's programs
 [[ -e /etc/ssl/certs/ca-certificates.crt || -e /etc/pki/tls/certs/ca-bundle.crt ]] || needed+=(ca-certificates)
-want bwrap bubblewrap # sandboxes as processes fall back to unshare without it
 
-if ((${#needed[@]} + ${#wanted[@]} == 0)); then
+if ((${#needed[@]} == 0)); then
   exit 0
 fi
 
 if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
-  packages=("${needed[@]}" "${wanted[@]}")
-  echo "Installing system packages: ${packages[*]}" >&2
+  echo "Installing system packages: ${needed[*]}" >&2
   export DEBIAN_FRONTEND=noninteractive
   log=$(mktemp)
-  if { apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; } >"$log" 2>&1; then
+  if { apt-get update && apt-get install -y --no-install-recommends "${needed[@]}"; } >"$log" 2>&1; then
     rm -f "$log"
     exit 0
   fi
@@ -46,8 +42,5 @@ if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
   echo "apt-get failed; all of it is in $log." >&2
 fi
 
-if ((${#needed[@]})); then
-  echo "Install these first, as root: apt-get install ${needed[*]} (or your system's names for them)." >&2
-  exit 1
-fi
-echo "Note: ${wanted[*]} is not installed. Sandboxes are isolated by unshare instead." >&2
+echo "Install these first, as root: apt-get install ${needed[*]} (or your system's names for them)." >&2
+exit 1

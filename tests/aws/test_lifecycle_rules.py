@@ -74,6 +74,20 @@ def test_cancel_while_the_task_is_being_given_ends_it_and_nothing_runs(
     assert (task.status, task.charged) == ("cancelled", 0)
 
 
+def test_a_cancel_whose_wake_was_lost_is_made_good_by_the_next_hello(ada: Person, wire: Wire) -> None:
+    """Whoever cancelled died between its write and the wake."""
+    sandbox = ada.sandbox()
+    workflow_id = ada.submit(sandbox.session_id)
+    token = sandbox.run(workflow_id)
+    wire.refuse("SendTaskSuccess", "TaskTimedOut")
+    cancel(ada, workflow_id)
+    assert token not in wire.woken
+    sandbox.dial()
+    sandbox.hello()
+    assert token in wire.woken
+    assert sandbox.given() == []
+
+
 def test_an_exit_before_the_token_is_seen_by_who_stores_the_token(ada: Person, wire: Wire) -> None:
     """A hello gave the task to the sandbox before the task's own machine came to it."""
     sandbox = ada.sandbox()
@@ -249,6 +263,19 @@ def test_a_task_submitted_at_the_very_moment_that_idle_is_decided_keeps_the_sess
     wire.before("UpdateItem", lambda: submitted.append(ada.submit(sandbox.session_id)))
     assert ask_idle(sandbox) == "live"
     assert sandbox.platform.session(sandbox.session_id).open_tasks == set(submitted)
+
+
+def test_a_task_submitted_at_that_moment_by_a_function_that_then_died_keeps_the_session(
+    ada: Person, wire: Wire, clock: Clock
+) -> None:
+    """It came to write the task, but neither to note the activity nor to start the machine: reconcile will."""
+    sandbox = ada.ready(idleTimeoutSeconds=5)
+    clock.pass_(10)
+    request = {"sessionId": sandbox.session_id, "task": "true"}
+    wire.refuse("StartExecution", "ServiceUnavailable", 503, times=4)
+    wire.before("UpdateItem", lambda: ada.post("/api/orchestrator", request))
+    assert ask_idle(sandbox) == "live"
+    assert len(sandbox.platform.session(sandbox.session_id).open_tasks) == 1
 
 
 def test_keeping_alive_at_the_very_moment_that_idle_is_decided_keeps_the_session(
