@@ -22,7 +22,7 @@ import httpx
 
 from local import gateway_responses
 from local.faults import Faults, NotAPlanError, Plan
-from local.gateway_responses import FAILED, TIMED_OUT, TOO_LARGE
+from local.gateway_responses import EVENT_REFUSED, FAILED, TIMED_OUT, TOO_LARGE
 from local.home import Home
 from local.relay import NOT_PASSED_ON, READ_SIZE, RefusedError, Relay, linger
 
@@ -214,6 +214,8 @@ class FrontDoor(Door):
             if len(body) > BODY_LIMIT:
                 return self.routes.refusal(TOO_LARGE)
         answer = await self.forward(call, self.routes.api("RestApiId") + call.target, bytes(body))
+        if EVENT_REFUSED in answer.headers:
+            return self.routes.refusal(TOO_LARGE)
         # No function answers 502: this is the emulator's, for one that failed.
         return self.routes.refusal(FAILED) if answer.status == 502 else answer
 

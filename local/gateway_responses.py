@@ -1,7 +1,7 @@
 """How API Gateway words its own refusals: as the template's `GatewayResponses` say.
 
 The emulator drops them from the definition that SAM makes, and the refusals come from the doors here: a body that is
-too large, a function that failed or took too long.
+too large, alone or as an event, a function that failed or took too long.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ class Refusal:
 TOO_LARGE = Refusal("REQUEST_TOO_LARGE", 413, "Request Too Long")
 TIMED_OUT = Refusal("INTEGRATION_TIMEOUT", 504, "Endpoint request timed out")
 FAILED = Refusal("INTEGRATION_FAILURE", 502, "Internal server error")
+
+EVENT_REFUSED = ("x-amzn-errortype", "RequestTooLargeException")
+"""The header by which a door tells Lambda's refusal of an event from a 413 that the function itself gave."""
 
 
 def of_template(template: dict[str, Any]) -> dict[str, Any]:

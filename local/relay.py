@@ -1,8 +1,9 @@
 """One WebSocket through a door, under API Gateway's rules.
 
 Its limits are kept here because the emulator knows none of them: text only, a frame of at most 32 KB, a message of at
-most 128 KB, ten idle minutes, two hours. Frames are looked at one by one, so the near side is websockets' sans-I/O
-protocol on a stream; the far side is an ordinary client of the emulator.
+most 128 KB, ten idle minutes, two hours. What is too long for the caller never gets here: mends/sockets.py keeps it
+back, which knows whether a function answered or posted it. Frames are looked at one by one, so the near side is
+websockets' sans-I/O protocol on a stream; the far side is an ordinary client of the emulator.
 """
 
 from __future__ import annotations

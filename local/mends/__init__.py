@@ -15,6 +15,7 @@ from local.mends import (
     executions,
     function_logs,
     layers,
+    payloads,
     root_key,
     route_responses,
     sandbox_tasks,
@@ -32,6 +33,7 @@ def apply(home: Home) -> None:
     definitions.apply()
     executions.apply()
     layers.apply(home.layers)
+    payloads.apply()
     worker_logs.apply()
     function_logs.apply(home.logs / "functions.log")
     sockets.apply()

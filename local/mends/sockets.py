@@ -2,11 +2,12 @@
 
 AWS runs the messages of all connections, and of one connection too, side by side, each in a worker of its own; sends a
 function's answer only where the route has a route response; answers in its own words where the function failed or was
-throttled; refuses a handshake with the status that `$connect` gave; refuses to post more than 128 KB.
+throttled, or answered with more than 128 KB; refuses a handshake with the status that `$connect` gave; refuses to post
+more than 128 KB.
 
-MiniStack takes one message at a time per function, over all connections; sends every answer; says nothing on failure;
-refuses every handshake with 403; posts anything. So no race would show here, and an agent could not tell "refused"
-from "try again".
+MiniStack takes one message at a time per function, over all connections; sends every answer, of any size; says nothing
+on failure; refuses every handshake with 403; posts anything. So no race would show here, and an agent could not tell
+"refused" from "try again".
 """
 
 # ruff: noqa: SLF001 - a mend reaches into what it mends
@@ -20,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
-POST_LIMIT = 128 * 1024
+MESSAGE_LIMIT = 128 * 1024
 
 _refusal: ContextVar[dict[str, Any] | None] = ContextVar("_refusal", default=None)
 """Of the handshake in hand: what `$connect` answered, where it did not let the caller in."""
@@ -75,7 +76,9 @@ def side_by_side(apigateway: Any, invoke_ws_lambda: Callable[..., Awaitable[Any]
         if _failed(reply):
             await connection["outbox"].put(failure(connection_id)["body"])
         elif reply.get("body") and _is_answered(apigateway, arguments[0], route):
-            await connection["outbox"].put(_text(reply["body"]))
+            text = _text(reply["body"])
+            fits = len(text.encode()) <= MESSAGE_LIMIT
+            await connection["outbox"].put(text if fits else failure(connection_id)["body"])
 
     async def invoke(*arguments: Any, **named: Any) -> Any:
         _api_id, _account, _region, route, _stage, connection_id, event_type, *_rest = arguments
@@ -134,7 +137,7 @@ def _reason(refusal: dict[str, Any]) -> str:
 def within_the_limit(handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     async def handle_connections_api(*arguments: Any, **named: Any) -> Any:
         method, _api_id, _stage, _connection_id, body, _headers = arguments
-        if method == "POST" and len(body) > POST_LIMIT:
+        if method == "POST" and len(body) > MESSAGE_LIMIT:
             headers = {"Content-Type": "application/json", "x-amzn-ErrorType": "PayloadTooLargeException"}
             return 413, headers, b'{"message":"Message too long"}'
         return await handle(*arguments, **named)

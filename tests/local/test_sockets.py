@@ -58,6 +58,16 @@ async def test_more_than_128_kb_cannot_be_posted(deployed: Deployed) -> None:
     assert sorted(map(len, answers)) == [len("took 11"), 128 * 1024]
 
 
+async def test_more_than_128_kb_cannot_be_answered(deployed: Deployed) -> None:
+    async with await connect(deployed.direct_socket, proxy=None) as socket:
+        await socket.send(f"answer {128 * 1024}")
+        assert len(await socket.recv(decode=False)) == 128 * 1024
+        await socket.send(f"answer {128 * 1024 + 2}")
+        answer = json.loads(await socket.recv())
+    assert answer["message"] == "Internal server error"
+    assert set(answer) == {"message", "connectionId", "requestId"}
+
+
 async def test_an_answer_needs_a_route_response(deployed: Deployed) -> None:
     api = deployed.emulator.client("apigatewayv2")
     of_route = {
@@ -85,7 +95,7 @@ def test_the_emulator_alone_still_refuses_route_responses(plain: Emulator) -> No
 
 
 async def test_the_emulator_alone_still_takes_one_message_at_a_time(plain: Emulator) -> None:
-    """And answers without a route response, and says nothing when the function fails."""
+    """And answers without a route response, at any length, and says nothing when the function fails."""
     template = TEMPLATE.read_text()
     start, end = template.index("  DefaultResponse:"), template.index("  Stage:\n    Type")
     outputs = plain.stack(
@@ -98,6 +108,9 @@ async def test_the_emulator_alone_still_takes_one_message_at_a_time(plain: Emula
         await socket.send("after")
         assert await socket.recv() == "took 7", "of mends/sockets.py, side_by_side is no longer needed"
         await socket.recv()
+        await socket.send(f"answer {128 * 1024 + 2}")
+        answer = await socket.recv()
+        assert "connectionId" not in answer, "of mends/sockets.py, the limit of an answer is no longer needed"
         await socket.send("crash")
         answer = await socket.recv()
         assert "connectionId" not in answer, "of mends/sockets.py, API Gateway's words are no longer needed"
