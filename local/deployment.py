@@ -1,7 +1,7 @@
 """The template, built and deployed to the emulator by the real SAM command line.
 
 Both are skipped where nothing they are made of has changed: the build by the contents of the sources, the deployment
-by the build and its parameters.
+by the build, its parameters and its settings, which samconfig.toml keeps in the tables of `local`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 SOURCES = ("template.yaml", "functions", "layers", "statemachines")
-ARTIFACTS = "filepath-local-artifacts"
+SAMCONFIG = CHECKOUT / "samconfig.toml"
 DEPLOYED_AS = "/filepath-local/deployed-as"
 DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
-SIGN_UP_CREDITS = 1000
 
 
 def session(home: Home) -> boto3.Session:
@@ -95,12 +95,17 @@ class Deployment:
 
     # Deployment
 
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = tomllib.loads(SAMCONFIG.read_text())["local"]["deploy"]["parameters"]
+        return settings
+
     def parameters(self) -> dict[str, str]:
         """All that differs from a deployment to AWS."""
         return {
+            # SAM takes the parameters of its command line in place of these, not beside them.
+            **dict(pair.split("=", 1) for pair in self._settings["parameter_overrides"]),
             "PythonRuntime": _runtime(),
-            "SignUp": "open",
-            "SignUpCredits": str(SIGN_UP_CREDITS),
             "AgentsUrl": f"ws://127.0.0.1:{self._home.sandbox_port}/agents",
             "ManagementEndpoint": f"{self._home.emulator_url}/_aws/execute-api/{{apiId}}/{{stage}}",
             "SocketUrl": self._home.socket_url,
@@ -110,7 +115,7 @@ class Deployment:
 
     @property
     def _wanted(self) -> str:
-        made_of = json.dumps([_text(self._built), self.parameters()])
+        made_of = json.dumps([_text(self._built), self.parameters(), self._settings])
         return hashlib.sha256(made_of.encode()).hexdigest()
 
     def is_deployed(self) -> bool:
@@ -127,9 +132,7 @@ class Deployment:
         self._clear_what_failed()
         self._make_bucket()
         self._sam(
-            "deploy", "--template-file", str(self._template), "--stack-name", STACK, "--s3-bucket", ARTIFACTS,
-            "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND",
-            "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar", "--region", REGION,
+            "deploy", "--template-file", str(self._template), "--config-file", str(SAMCONFIG), "--config-env", "local",
             "--parameter-overrides", *(f"{name}={value}" for name, value in self.parameters().items()),
         )  # fmt: skip
         self._ssm.put_parameter(Name=DEPLOYED_AS, Value=self._wanted, Type="String", Overwrite=True)
@@ -150,7 +153,7 @@ class Deployment:
 
     def _make_bucket(self) -> None:
         s3 = session(self._home).client("s3", **client_options(self._home))
-        s3.create_bucket(Bucket=ARTIFACTS)
+        s3.create_bucket(Bucket=self._settings["s3_bucket"])
 
     def outputs(self) -> dict[str, str]:
         stack = self._cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]

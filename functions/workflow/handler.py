@@ -23,17 +23,17 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def _step(event: dict[str, Any]) -> dict[str, Any] | None:
     match event:
         case {"step": "launch_sandbox", "sessionId": session_id, "token": token, "entered": entered}:
-            session_steps.launch_sandbox(session_id, token, entered)
+            session_steps.launch_sandbox(session_id, token, int(entered))
         case {"step": "live", "sessionId": session_id, "token": token, "entered": entered}:
-            session_steps.live(session_id, token, entered)
+            session_steps.live(session_id, token, int(entered))
         case {"step": "close_session", "sessionId": session_id, "cause": cause}:
             return session_steps.close_session(session_id, cause)
         case {"step": "stop_sandbox", "sessionId": session_id, "token": token, "entered": entered}:
-            session_steps.stop_sandbox(session_id, token, entered)
+            session_steps.stop_sandbox(session_id, token, int(entered))
         case {"step": "end_session", "sessionId": session_id}:
             session_steps.end_session(session_id)
         case {"step": "run_command", "workflowId": workflow_id, "token": token, "entered": entered}:
-            task_steps.run_command(workflow_id, token, entered)
+            task_steps.run_command(workflow_id, token, int(entered))
         case {"step": "settle", "workflowId": workflow_id}:
             task_steps.settle(workflow_id)
         case _:

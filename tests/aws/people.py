@@ -47,12 +47,12 @@ class Platform:
 
     # Step Functions' part
 
-    def enter(self, step: str, entered: str | None = None, **ids_of_it: str) -> str:
+    def enter(self, step: str, entered: int | None = None, **ids_of_it: str) -> str:
         """A machine enters a state that waits: its step is invoked with a new token. Returns the token."""
         number = next(_numbers)
         token = f"token-{number}-{step}"
         self.wire.waiting.add(token)
-        self.step(step, token=token, entered=entered or f"2026-01-01T00:00:{number:09d}Z#0", **ids_of_it)
+        self.step(step, token=token, entered=entered if entered is not None else number * 100, **ids_of_it)
         return token
 
     def step(self, step: str, **event: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Person:
     def another_key(self, scopes: frozenset[Scope]) -> str:
         now, secret = layer_clock.now_ms(), ids.api_key(layer_clock.entropy())
         key_id = ids.key_id(layer_clock.entropy())
-        accounts.create_key(ApiKey(key_id, self.user_id, "test", secret[:8], ids.hashed(secret), scopes, now), None)
+        accounts.create_key(ApiKey(key_id, self.user_id, "test", secret[:8], ids.hashed(secret), scopes, now), None, {})
         return secret
 
     @property

@@ -174,12 +174,12 @@ def test_a_session_whose_sandbox_is_gone_but_whose_closing_was_not_written_ends(
 def test_a_late_token_is_never_put_over_a_newer_one(ada: Person, sandbox: Sandbox, wire: Wire) -> None:
     """AWS delivers an invocation at least once, and a doubled one may come late."""
     workflow_id = ada.submit(sandbox.session_id)
-    newer = sandbox.platform.enter("run_command", "2026-01-01T00:00:05.000Z#1", workflowId=workflow_id)
-    sandbox.platform.enter("run_command", "2026-01-01T00:00:05.000Z#0", workflowId=workflow_id)
-    sandbox.platform.enter("run_command", "2026-01-01T00:00:04.999Z#3", workflowId=workflow_id)
+    newer = sandbox.platform.enter("run_command", 500_001, workflowId=workflow_id)
+    sandbox.platform.enter("run_command", 500_000, workflowId=workflow_id)
+    sandbox.platform.enter("run_command", 499_903, workflowId=workflow_id)
     assert sandbox.platform.task(workflow_id).wake_token == newer
-    newer = sandbox.platform.enter("live", "2027-01-01T00:00:05.000Z#1", sessionId=sandbox.session_id)
-    sandbox.platform.enter("live", "2027-01-01T00:00:05.000Z#0", sessionId=sandbox.session_id)
+    newer = sandbox.platform.enter("live", 600_001, sessionId=sandbox.session_id)
+    sandbox.platform.enter("live", 600_000, sessionId=sandbox.session_id)
     assert sandbox.platform.session(sandbox.session_id).wake_token == newer
 
 

@@ -37,6 +37,8 @@ class Caller:
     credential_id: str
     scopes: frozenset[Scope]
     secret: str | None = field(default=None, repr=False)
+    valid_until: int | None = None
+    """When the credential ends, in milliseconds; what it opened or made must not outlive it."""
 
     def require(self, scope: Scope | None) -> None:
         if scope is not None and scope not in self.scopes:

@@ -30,14 +30,11 @@ def authenticate(secret: str | None, now: int) -> Caller:
 
 
 def redeem_ticket(ticket: str, now: int) -> Caller:
-    """The caller who made the ticket. It is used up by this, so a second try fails; and it opens nothing once the
-    key or token that it was made with was revoked.
-    """
+    """The caller who made the ticket. It is used up by this, so a second try fails."""
     opened = accounts.open_secret(ticket, now)
-    valid = opened is not None and opened["kind"] == "ticket" and accounts.use_up(ticket)
-    if opened is None or not valid or accounts.is_revoked(opened["userId"], opened["credentialId"]):
+    if opened is None or opened["kind"] != "ticket" or not accounts.use_up(ticket):
         raise Unauthenticated("This ticket is unknown, expired or used. Get another with POST /api/socket-ticket.")
-    return Caller(opened["userId"], opened["credentialId"], _scopes(opened))
+    return Caller(opened["userId"], opened["credentialId"], _scopes(opened), valid_until=opened.get("validUntil"))
 
 
 def bearer(authorization: str | None) -> str | None:
@@ -46,9 +43,10 @@ def bearer(authorization: str | None) -> str | None:
 
 
 def _caller(opened: Item, secret: str) -> Caller:
+    valid_until = opened["expiresAt"] * 1000 if "expiresAt" in opened else None
     if opened["kind"] == "token":
-        return Caller(opened["userId"], ids.hashed(secret), ALL_SCOPES, secret)
-    return Caller(opened["userId"], opened["keyId"], _scopes(opened), secret)
+        return Caller(opened["userId"], ids.hashed(secret), ALL_SCOPES, secret, valid_until)
+    return Caller(opened["userId"], opened["keyId"], _scopes(opened), secret, valid_until)
 
 
 def _scopes(opened: Item) -> frozenset[Scope]:

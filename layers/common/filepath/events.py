@@ -22,11 +22,12 @@ def output(task_ids: tuple[str, str], chunk: Chunk, now: int) -> Iterator[str]:
     workflow_id, session_id = task_ids
     pieces = list(chunk.pieces())
     if len(pieces) > _PIECES_A_CHUNK or len(chunk.data) > EVENT_LIMIT:
-        yield _event(workflow_id, session_id, "output", now, offset=chunk.offset, bytes=len(chunk.data))
+        whole = {"status": "running", "offset": chunk.offset, "bytes": len(chunk.data)}
+        yield _event(workflow_id, session_id, "output", now, **whole)
         return
     for offset, stream, data in pieces:
         shown, encoding = text_or_base64(data)
-        place = {"stream": stream, "offset": offset, "bytes": len(data)}
+        place = {"status": "running", "stream": stream, "offset": offset, "bytes": len(data)}
         event = _event(workflow_id, session_id, "output", now, **place, data=shown, encoding=encoding)
         if len(event.encode()) > EVENT_LIMIT:
             event = _event(workflow_id, session_id, "output", now, **place)

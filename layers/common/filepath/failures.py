@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pydantic import BaseModel, ValidationError
 
 from filepath.aws import clients
@@ -19,6 +22,19 @@ def explained(error: Exception) -> FilepathError:
         return Unavailable("The platform is busy. Send the same request again in a moment.", retry_after=1)
     logger.error("unexpected failure", exc_info=error)
     return InternalError()
+
+
+@contextmanager
+def left_to_reconcile() -> Iterator[None]:
+    """For what comes after the write that counts: where AWS does not take it now, reconcile does it within minutes, and
+    the caller, whose request was accepted, is told so.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, Unavailable) and not clients.is_passing(error):
+            raise
+        logger.warning("left to reconcile", exc_info=error)
 
 
 def subject(message: BaseModel) -> dict[str, str]:

@@ -6,6 +6,7 @@ The log itself is in `protocol` (what a chunk is) and in `aws.logs` (where it is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from filepath.protocol import Chunk, Run, Stream
 
@@ -37,18 +38,29 @@ def window(chunks: Iterable[Chunk], after: int, limit: int) -> Iterator[Chunk]:
             yield part
 
 
-def pieces(chunks: Iterable[Chunk], stream: Stream | None) -> Iterator[tuple[int, Stream, bytes]]:
-    """(offset, stream, bytes) in order, of one stream or of both; neighbours of one stream are joined."""
-    held: tuple[int, Stream, bytes] | None = None
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive bytes of one stream."""
+
+    offset: int
+    stream: Stream
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        return self.offset + len(self.data)
+
+
+def pieces(chunks: Iterable[Chunk]) -> Iterator[Piece]:
+    """The chunks' bytes in order; neighbours of one stream are joined."""
+    held: Piece | None = None
     for chunk in chunks:
-        for offset, name, data in chunk.pieces():
-            if stream is not None and name != stream:
-                continue
-            if held and held[1] == name and held[0] + len(held[2]) == offset:
-                held = (held[0], name, held[2] + data)
+        for offset, stream, data in chunk.pieces():
+            if held and held.stream == stream and held.end == offset:
+                held = Piece(held.offset, stream, held.data + data)
             else:
                 if held:
                     yield held
-                held = (offset, name, data)
+                held = Piece(offset, stream, data)
     if held:
         yield held

@@ -106,6 +106,8 @@ def parse(text: str) -> Request | Response:
     message_id = message.get("id")
     if message_id is not None and (isinstance(message_id, bool) or not isinstance(message_id, str | int)):
         raise ProtocolError('"id" must be a string or an integer')
+    if isinstance(message_id, str) and any("\ud800" <= character <= "\udfff" for character in message_id):
+        raise ProtocolError('"id" must be text that can be sent back: it has half of a surrogate pair')
     if "method" in message:
         return _request(message, message_id)
     if "result" in message or "error" in message:

@@ -56,6 +56,18 @@ class Reason(StrEnum):
 ASKED_FOR = frozenset({Reason.USER, Reason.IDLE, Reason.MAX_AGE, Reason.SHUTDOWN})
 """Ends that somebody, or a rule the caller chose, wanted: no failure, even before the sandbox was ready."""
 
+_OF_LAUNCH = frozenset({Reason.START_TIMEOUT, Reason.LAUNCH_FAILED, Reason.NO_CAPACITY})
+
+
+class WaitState(StrEnum):
+    """The state of its machine that a session's wake-up token belongs to. One that stops its sandbox waits for
+    nothing but the sandbox's end: who closes a session once more must not wake it."""
+
+    LAUNCH = "launch"
+    LIVE = "live"
+    STOP = "stop"
+
+
 MAX_OPEN_TASKS = 16
 
 FARGATE_MEMORY_MB: Mapping[int, range | tuple[int, ...]] = {
@@ -96,6 +108,7 @@ class Session:
     token_hash: str | None = None
     task_arn: str | None = None
     wake_token: str | None = None
+    wake_state: WaitState | None = None
 
     @property
     def takes_tasks(self) -> bool:
@@ -110,6 +123,9 @@ class Session:
         if self.open_tasks or not self.takes_tasks:
             return None
         return self.last_active + seconds(self.idle_seconds + debounce(self.idle_seconds))
+
+
+_BUSY_RING_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -141,8 +157,13 @@ def age_left(session: Session, now: int) -> int:
 
 
 def alarm(session: Session, now: int) -> Alarm:
+    """While tasks are open a short idle time rings less often: each ring that finds the session busy costs three
+    transitions, and an execution has 25,000 events to spend."""
     timeout = max(2, age_left(session, now))
-    return Alarm(min(session.idle_seconds + debounce(session.idle_seconds), timeout - 1), timeout)
+    idle = session.idle_seconds + debounce(session.idle_seconds)
+    if session.open_tasks:
+        idle = max(idle, _BUSY_RING_SECONDS)
+    return Alarm(min(idle, timeout - 1), timeout)
 
 
 def active_since(session: Session, now: int) -> int:
@@ -164,9 +185,10 @@ def closing_reason(session: Session, cause: str, now: int) -> Reason | None:
             return Reason.MAX_AGE
         idle = not session.open_tasks and session.last_active <= active_since(session, now)
         return Reason.IDLE if idle else None
-    if cause == "woken":
-        return None
-    return Reason(cause)
+    reason = None if cause == "woken" else Reason(cause)
+    if reason in _OF_LAUNCH and session.ready_at is not None:
+        return None  # its agent said hello after all
+    return reason
 
 
 def final_status(session: Session) -> SessionStatus:

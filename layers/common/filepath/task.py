@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from filepath.protocol import End
-from filepath.session import ASKED_FOR, Session
+from filepath.session import ASKED_FOR, Reason, Session
 
 
 class TaskStatus(StrEnum):
@@ -64,6 +64,8 @@ class Task:
     output_bytes: int | None = None
     finished_at: int | None = None
     wake_token: str | None = None
+    expires_at: int | None = None
+    """In seconds, as DynamoDB's TTL wants it, which lags by days: from then on the task counts as gone."""
 
     @property
     def is_over(self) -> bool:
@@ -94,6 +96,13 @@ def is_settled_by_facts(task: Task, session: Session) -> bool:
     return task.exited or session.gone is not None or (task.cancel_signal is not None and not task.dispatched)
 
 
+def is_decidable(task: Task, session: Session, now: int) -> bool:
+    """Whether it can be said what became of the task. Not while its sandbox lives, has not reported, and has time to:
+    a step that failed is no reason to call a task lost."""
+    outlived = now > task.created_at + backstop_seconds(task.timeout_seconds) * 1000
+    return outlived or is_settled_by_facts(task, session)
+
+
 def outcome(task: Task, session: Session) -> Outcome:
     if task.exited and task.end is not None:
         return _observed(task.end, task, session)
@@ -118,9 +127,9 @@ def _observed(end: End, task: Task, session: Session) -> Outcome:
 
 def _shut_down(session: Session) -> tuple[TaskStatus, str]:
     """An agent that was told to end: by us, or by its host."""
-    if session.reason in ASKED_FOR or session.reason is None:
+    if session.reason in ASKED_FOR:
         return TaskStatus.CANCELLED, "session_closed"
-    return TaskStatus.LOST, str(session.gone or session.reason)
+    return TaskStatus.LOST, str(session.gone or session.reason or Reason.SANDBOX_STOPPED)
 
 
 def _unobserved(task: Task, session: Session) -> Outcome:

@@ -5,13 +5,14 @@ Only hashes of secrets are kept. A secret's expiry is checked here: DynamoDB's o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from filepath import ids
 from filepath.access import Caller, Scope
 from filepath.aws import credits, keys, records, table
 from filepath.aws.idempotency import IdempotencyKey, kept
-from filepath.aws.table import Delete, Item, Put, TransactionRefused, Write
+from filepath.aws.table import Check, Delete, Item, Put, TransactionRefused, Write
 from filepath.errors import Conflict, Forbidden, NotFound
 
 
@@ -84,7 +85,12 @@ def keep_token(token: str, user_id: str, expires_at: int) -> None:
 
 def keep_ticket(ticket: str, caller: Caller, expires_at: int) -> None:
     """A ticket can what its maker can."""
-    opens = {"kind": "ticket", "userId": caller.user_id, "credentialId": caller.credential_id}
+    opens = {
+        "kind": "ticket",
+        "userId": caller.user_id,
+        "credentialId": caller.credential_id,
+        "validUntil": caller.valid_until,
+    }
     _keep(ticket, {**opens, "scopes": frozenset(map(str, caller.scopes)) or None}, expires_at)
 
 
@@ -105,17 +111,18 @@ def use_up(secret: str) -> bool:
     return True
 
 
-def is_revoked(user_id: str, credential_id: str) -> bool:
-    """Whether a key, or the sign-in token with this hash, is no more."""
+def still_valid(user_id: str, credential_id: str) -> Check:
+    """That a key, or the sign-in token with this hash, was not revoked, for the transaction that relies on it."""
     is_key = credential_id.startswith("key_")
-    return table.get(keys.api_key(user_id, credential_id) if is_key else keys.secret(credential_id)) is None
+    key = keys.api_key(user_id, credential_id) if is_key else keys.secret(credential_id)
+    return Check(key, "attribute_exists(pk)")
 
 
 def forget_secret(secret_hash: str) -> None:
     table.delete(Delete(keys.secret(secret_hash)))
 
 
-def create_key(new: ApiKey, idempotency: IdempotencyKey | None) -> None:
+def create_key(new: ApiKey, idempotency: IdempotencyKey | None, answer: Mapping[str, object]) -> None:
     """Raises Conflict where the same request made its key before."""
     expiry = {"expiresAt": new.valid_until // 1000} if new.valid_until is not None else {}
     opens = {
@@ -128,14 +135,9 @@ def create_key(new: ApiKey, idempotency: IdempotencyKey | None) -> None:
     shown = {**keys.api_key(new.user_id, new.key_id), **records.item_of(new)}
     writes: list[Write] = [Put(shown, new=True), Put({**keys.secret(new.secret_hash), **opens}, new=True)]
     try:
-        table.transact([*writes, *kept(idempotency, {"id": new.key_id}, new.created_at)])
+        table.transact([*writes, *kept(idempotency, answer, new.created_at)])
     except TransactionRefused as error:
         raise Conflict("This key exists already.") from error
-
-
-def api_key(user_id: str, key_id: str) -> ApiKey | None:
-    item = table.get(keys.api_key(user_id, key_id))
-    return _key(item) if item else None
 
 
 def list_keys(user_id: str) -> list[ApiKey]:
@@ -144,10 +146,10 @@ def list_keys(user_id: str) -> list[ApiKey]:
 
 def delete_key(user_id: str, key_id: str) -> None:
     """Revoked from here on: authentication reads consistently. Raises NotFound."""
-    key = api_key(user_id, key_id)
-    if key is None:
+    item = table.get(keys.api_key(user_id, key_id))
+    if item is None:
         raise NotFound("There is no such key. List the keys to see which there are.")
-    table.transact([Delete(keys.api_key(user_id, key_id)), Delete(keys.secret(key.secret_hash))])
+    table.transact([Delete(keys.api_key(user_id, key_id)), Delete(keys.secret(_key(item).secret_hash))])
 
 
 def grant(user_id: str, credits_granted: int, at: int, reference: str) -> None:

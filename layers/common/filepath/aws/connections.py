@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from filepath import ids
 from filepath.access import Scope
-from filepath.aws import keys, records, table
-from filepath.aws.table import Delete, Item, Put
+from filepath.aws import accounts, keys, records, table
+from filepath.aws.table import Delete, Item, Put, TransactionRefused
+from filepath.errors import Unauthenticated
 
 _KEPT_SECONDS = 3 * 3600
 """API Gateway ends every connection after two hours; a `$disconnect` that never came leaves its item until then."""
@@ -27,9 +29,16 @@ class ClientConnection:
     scopes: frozenset[Scope]
     session_id: str | None = None
     workflow_id: str | None = None
+    valid_until: int | None = None
 
-    def hears(self, session_id: str, workflow_id: str) -> bool:
-        return self.session_id in {None, session_id} and self.workflow_id in {None, workflow_id}
+    def hears(self, session_id: str, workflow_id: str, now: int) -> bool:
+        wants = self.session_id in {None, session_id} and self.workflow_id in {None, workflow_id}
+        may = (Scope.TASKS_READ if ids.is_task(workflow_id) else Scope.SESSIONS_READ) in self.scopes
+        return wants and may and not self.has_ended(now)
+
+    def has_ended(self, now: int) -> bool:
+        """Whether the credential that opened it has: API Gateway keeps the connection for two hours all the same."""
+        return self.valid_until is not None and self.valid_until <= now
 
 
 @dataclass(frozen=True)
@@ -41,13 +50,20 @@ class AgentConnection:
 
 
 def open_client(connection: ClientConnection, now: int) -> None:
+    """Raises Unauthenticated where the credential was revoked since it was read: who revokes closes what is open, and
+    this would be opened behind it.
+    """
     item = {**records.item_of(connection), **_kept(now)}
-    table.transact(
-        [
-            Put({**keys.connection(connection.address), **item}),
-            Put({**keys.user_connection(connection.user_id, connection.address), **item}),
-        ]
-    )
+    try:
+        table.transact(
+            [
+                accounts.still_valid(connection.user_id, connection.credential_id),
+                Put({**keys.connection(connection.address), **item}),
+                Put({**keys.user_connection(connection.user_id, connection.address), **item}),
+            ]
+        )
+    except TransactionRefused as error:
+        raise Unauthenticated("This credential was revoked. Create another, or sign in again.") from error
 
 
 def client(address: str) -> ClientConnection | None:

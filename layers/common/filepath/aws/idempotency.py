@@ -50,4 +50,4 @@ def kept(key: IdempotencyKey | None, answer: Mapping[str, Any], now: int) -> lis
         "answer": json.dumps(answer),
         "expiresAt": now // 1000 + _KEPT_SECONDS,
     }
-    return [Put(item, new=True)]
+    return [Put(item, new=True, unless="#expiresAt <= :now", values={"now": now // 1000})]

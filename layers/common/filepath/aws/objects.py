@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from filepath.aws import clients
+from filepath.errors import NotFound
 from filepath.settings import settings
 
 _FETCH_SECONDS = 900
@@ -14,7 +15,12 @@ def write(key: str, data: bytes) -> None:
 
 
 def read(key: str) -> bytes:
-    return clients.s3().get_object(Bucket=settings().bucket, Key=key)["Body"].read()
+    """Raises NotFound once the object's time is over."""
+    s3 = clients.s3()
+    try:
+        return s3.get_object(Bucket=settings().bucket, Key=key)["Body"].read()
+    except s3.exceptions.NoSuchKey as error:
+        raise NotFound("This was kept for its time and is gone.") from error
 
 
 def address(key: str) -> str:

@@ -19,6 +19,7 @@ from filepath.session import (
     Reason,
     Session,
     SessionStatus,
+    WaitState,
     active_since,
     debounce,
     seconds,
@@ -78,12 +79,13 @@ def create(
     try:
         table.transact(writes)
     except TransactionRefused as error:
-        _explain(error, session.user_id)
+        if not (idempotency and len(writes) - 1 in error.refused):
+            _explain(error, session.user_id)
         raise
 
 
 def _explain(error: TransactionRefused, user_id: str) -> None:
-    """Raises what a refused creation means to the caller; returns where it means a replay."""
+    """Raises what a refused creation means to the caller."""
     if 0 in error.refused:
         if credits.account(user_id).balance <= 0:
             raise InsufficientCredits(
@@ -112,8 +114,8 @@ def launch(session_id: str, token: str) -> Session | None:
     )
 
 
-def launched(session_id: str, task_arn: str) -> None:
-    table.update(Update(keys.session(session_id), condition="attribute_exists(pk)", set={"taskArn": task_arn}))
+def launched(session_id: str, task_arn: str) -> Session | None:
+    return _changed(session_id, condition="attribute_exists(pk)", set={"taskArn": task_arn})
 
 
 def bind(session_id: str, token: str, instance: str) -> Session | None:
@@ -173,14 +175,14 @@ def heard(session_id: str, now: int) -> Session | None:
 # Waiting and waking
 
 
-def awaits(session_id: str, token: str, entered: str) -> Session | None:
+def awaits(session_id: str, state: WaitState, token: str, entered: int) -> Session | None:
     """Stores what its machine waits on and returns the session as it is then: who stores a token must look whether
     the fact it waits for is there already. None where a later wait has begun.
     """
     return _changed(
         session_id,
         condition="attribute_exists(pk) AND (attribute_not_exists(#wakeEntered) OR #wakeEntered <= :entered)",
-        set={"wakeToken": token, "wakeEntered": entered},
+        set={"wakeToken": token, "wakeEntered": entered, "wakeState": state},
         values={"entered": entered},
     )
 
@@ -244,7 +246,7 @@ def finish(session: Session, status: SessionStatus, now: int) -> bool:
                 "closedAt": now,
                 "expiresAt": now // 1000 + settings().retention_days * 24 * 3600,
             },
-            remove=["livePk", "liveSk", "token", "tokenHash", "wakeToken", "connectionId"],
+            remove=["livePk", "liveSk", "token", "tokenHash", "wakeToken", "wakeState", "connectionId"],
             values={"closing": SessionStatus.CLOSING},
         ),
         credits.sandbox_released(session.user_id),

@@ -8,6 +8,7 @@ from functools import cache
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from filepath import clock
 from filepath.aws import clients, connections
 from filepath.aws.connections import ClientConnection
 from filepath.log import logger
@@ -29,7 +30,8 @@ def tell(user_id: str, session_id: str, workflow_id: str, messages: Iterable[str
     """Sends the messages to those of the account's clients that want to hear of this workflow: to all at once, one
     second, no second try; who is gone is forgotten. False where nobody listens.
     """
-    listeners = [client for client in connections.clients_of(user_id) if client.hears(session_id, workflow_id)]
+    now = clock.now_ms()
+    listeners = [each for each in connections.clients_of(user_id) if each.hears(session_id, workflow_id, now)]
     for message in messages if listeners else ():
         _broadcast(listeners, message)
     return bool(listeners)

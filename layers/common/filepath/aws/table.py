@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from filepath.aws import clients
 from filepath.errors import Unavailable
@@ -20,6 +20,7 @@ from filepath.settings import settings
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
+T = TypeVar("T")
 Item = dict[str, Any]
 Key = Mapping[str, str]
 
@@ -46,10 +47,12 @@ class TransactionRefused(Exception):
 
 @dataclass(frozen=True)
 class Put:
-    """A whole item; with `new`, only where none with its key stands."""
+    """A whole item; with `new`, only where none with its key stands, or only one of whose `unless` holds."""
 
     item: Mapping[str, Any]
     new: bool = False
+    unless: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,15 @@ class Delete:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-Write = Put | Update | Delete
+@dataclass(frozen=True)
+class Check:
+    """Writes nothing: a condition on one item for the others of its transaction."""
+
+    key: Key
+    condition: str
+
+
+Write = Put | Update | Delete | Check
 
 
 # Reading
@@ -182,25 +193,19 @@ def delete(write: Delete) -> None:
 
 
 def transact(writes: Sequence[Write]) -> None:
-    """All of the writes or none. Raises TransactionRefused when conditions do not hold.
-
-    Two transactions on one item at once cancel each other without either being wrong (TransactionConflict): tried
-    again a few times at random moments, then Unavailable.
-    """
+    """All of the writes or none. Raises TransactionRefused when conditions do not hold."""
     items = [_transacted(write) for write in writes]
-    for attempt in range(_CONFLICT_TRIES):
+
+    def attempt() -> None:
         try:
             clients.dynamodb().transact_write_items(TransactItems=items)
         except clients.dynamodb().exceptions.TransactionCanceledException as error:
             refused = _refused(cast("dict[str, Any]", error.response))
             if refused:
                 raise TransactionRefused(refused) from error
-            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
-        except clients.dynamodb().exceptions.TransactionInProgressException:
-            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
-        else:
-            return
-    raise Unavailable("Too many changes to this account at once. Send the same request again in a moment.")
+            raise
+
+    _past_conflicts(attempt)
 
 
 def _refused(response: Mapping[str, Any]) -> dict[int, Item]:
@@ -217,12 +222,28 @@ def _refused(response: Mapping[str, Any]) -> dict[int, Item]:
     return refused
 
 
-def _checked(call: Any) -> Any:
+def _checked(call: Callable[[], T]) -> T:
     try:
-        return call()
+        return _past_conflicts(call)
     except clients.dynamodb().exceptions.ConditionalCheckFailedException as error:
         item = cast("dict[str, Any]", error.response).get("Item") or {}
         raise ConditionFailed(_plain(item)) from error
+
+
+def _past_conflicts(call: Callable[[], T]) -> T:
+    """Two writes to one item at once, one of them a transaction, refuse each other without either being wrong: tried
+    again a few times at random moments, then Unavailable. botocore does not, for it takes them for our mistake."""
+    known = clients.dynamodb().exceptions
+    for attempt in range(_CONFLICT_TRIES):
+        try:
+            return call()
+        except (
+            known.TransactionCanceledException,
+            known.TransactionConflictException,
+            known.TransactionInProgressException,
+        ):
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
+    raise Unavailable("Too many changes to this account at once. Send the same request again in a moment.")
 
 
 # Rendering a write as DynamoDB wants it
@@ -231,8 +252,11 @@ _KEEP_OLD: dict[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 def _put(write: Put) -> dict[str, Any]:
-    condition = {"ConditionExpression": "attribute_not_exists(pk)", **_KEEP_OLD} if write.new else {}
-    return {"TableName": settings().table, "Item": _attributes(write.item), **condition}
+    condition = "attribute_not_exists(pk)" if write.new else None
+    if condition and write.unless:
+        condition += f" OR {write.unless}"
+    rendered: dict[str, Any] = {"TableName": settings().table, "Item": _attributes(write.item)}
+    return rendered | _expressions("", condition, write.values)
 
 
 def _delete(write: Delete) -> dict[str, Any]:
@@ -292,6 +316,10 @@ def _transacted(write: Write) -> TransactWriteItemTypeDef:
             return cast("TransactWriteItemTypeDef", {"Update": _update(write)})
         case Delete():
             return cast("TransactWriteItemTypeDef", {"Delete": _delete(write)})
+        case Check():
+            check = {"TableName": settings().table, "Key": _attributes(write.key)}
+            check |= _expressions("", write.condition, {})
+            return cast("TransactWriteItemTypeDef", {"ConditionCheck": check})
 
 
 # Values

@@ -80,7 +80,8 @@ def submit(
     try:
         table.transact(writes)
     except TransactionRefused as error:
-        _explain(error, task)
+        if not (idempotency and len(writes) - 1 in error.refused):
+            _explain(error, task)
         raise
 
 
@@ -100,7 +101,7 @@ def _opened(task: Task) -> Update:
 
 
 def _explain(error: TransactionRefused, task: Task) -> None:
-    """Raises what a refused submission means to the caller; returns where it means a replay."""
+    """Raises what a refused submission means to the caller."""
     if 1 in error.refused:
         if len(error.refused[1].get("openTasks", ())) >= MAX_OPEN_TASKS:
             raise QuotaExceeded(
@@ -120,7 +121,7 @@ def _explain(error: TransactionRefused, task: Task) -> None:
 # What happens to a task
 
 
-def awaits(workflow_id: str, token: str, entered: str) -> Task | None:
+def awaits(workflow_id: str, token: str, entered: int) -> Task | None:
     """Stores what its machine waits on; None where a later wait has begun, or the task is over."""
     return _updated(
         workflow_id,
@@ -191,7 +192,8 @@ def cancel(workflow_id: str, signal: str) -> Task | None:
 
 
 def settle(task: Task, session: Session, outcome: Outcome, output_bytes: int, now: int) -> Task | None:
-    """The end of the task and of its hold, in one: None where it was settled before, or its log grew meanwhile."""
+    """The end of the task and of its hold, in one. None where it was settled before, or where what `outcome` was
+    decided on is no more so: an exit or a start came in, its log grew."""
     charged = charge_for(outcome.run_ms, task.held)
     over = {
         "status": outcome.status,
@@ -202,15 +204,14 @@ def settle(task: Task, session: Session, outcome: Outcome, output_bytes: int, no
         "charged": charged,
         "outputBytes": output_bytes,
         "finishedAt": now,
-        **_kept(now),
     }
     writes: list[Write] = [
         Update(
             keys.task(task.workflow_id),
-            condition=_NOT_OVER,
+            condition=f"{_NOT_OVER} AND #exited = :exited AND {_unchanged('startedAt', task.started_at)}",
             set={name: value for name, value in over.items() if value is not None},
             remove=["wakeToken"],
-            values=_OPEN_TASK_STATUS,
+            values={**_OPEN_TASK_STATUS, "exited": task.exited, **_read("startedAt", task.started_at)},
         ),
         credits.settled(task.user_id, task.held, charged),
         Update(
@@ -220,7 +221,7 @@ def settle(task: Task, session: Session, outcome: Outcome, output_bytes: int, no
             discard={"openTasks": {task.workflow_id}},
             values={"task": task.workflow_id},
         ),
-        _sealed(task.workflow_id, output_bytes, now),
+        _sealed(task, output_bytes),
     ]
     if charged:
         writes.append(credits.entered(task.user_id, now, task.workflow_id, "charge", -charged))
@@ -231,15 +232,22 @@ def settle(task: Task, session: Session, outcome: Outcome, output_bytes: int, no
     return get(task.workflow_id)
 
 
-def _sealed(workflow_id: str, stored: int, now: int) -> Update:
+def _sealed(task: Task, stored: int) -> Update:
     """Closes the log at the length it was read with: what comes later is refused, so that the length stays true."""
-    unchanged = "#stored = :stored" if stored else "attribute_not_exists(#stored)"
     return Update(
-        keys.log(workflow_id),
-        condition=unchanged,
-        set={"sealed": True, **_kept(now)},
-        values={"stored": stored} if stored else {},
+        keys.log(task.workflow_id),
+        condition=_unchanged("stored", stored or None),
+        set={"sealed": True, **_kept(task.created_at)},
+        values=_read("stored", stored or None),
     )
+
+
+def _unchanged(attribute: str, value: int | None) -> str:
+    return f"#{attribute} = :{attribute}" if value is not None else f"attribute_not_exists(#{attribute})"
+
+
+def _read(attribute: str, value: int | None) -> dict[str, int]:
+    return {attribute: value} if value is not None else {}
 
 
 def _updated(
@@ -263,14 +271,16 @@ def _updated(
         return None
 
 
-def _kept(now: int) -> dict[str, int]:
-    return {"expiresAt": now // 1000 + settings().retention_days * 24 * 3600}
+def _kept(created_at: int) -> dict[str, int]:
+    """All of a task is kept equally long, counted from its beginning, as S3 counts for the objects among it."""
+    return {"expiresAt": created_at // 1000 + settings().retention_days * 24 * 3600}
 
 
 def _task_item(task: Task, inputs_key: str | None) -> Item:
     return {
         **keys.task(task.workflow_id),
         **records.item_of(task),
+        **_kept(task.created_at),
         "inputsKey": inputs_key,
         "ownerPk": f"{task.user_id}#tasks",
         "ownerSk": f"{task.created_at:013d}~{task.workflow_id}",

@@ -52,7 +52,7 @@ def message(event: Event) -> str | None:
         return None if message_id is None else success(message_id, result)
     except ProtocolError as error:
         logger.warning("an agent's message was refused", extra={"why": str(error)})
-        return failure(message_id, error.code, str(error))
+        return failure(message_id or error.message_id, error.code, str(error))
     except FilepathError as error:
         return failure(message_id, SERVER_ERROR, error.message, error.envelope(request_id))
     except Exception as error:

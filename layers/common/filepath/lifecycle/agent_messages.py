@@ -23,7 +23,7 @@ from filepath.protocol import (
     chunk_of,
     notification,
 )
-from filepath.session import Session
+from filepath.session import Session, WaitState
 from filepath.task import GRACE_SECONDS, Task
 
 HEARTBEAT_SECONDS = 30
@@ -52,8 +52,10 @@ def hello(connection: AgentConnection, params: Params) -> Params:
         raise SessionClosed("This session has ended. End the sandbox.")
     if before.connection_id not in {None, connection.address}:
         sockets.post(str(before.connection_id), notification("superseded", {}))
-    if sessions.ready(connection.session_id, now):
+    became_ready = sessions.ready(connection.session_id, now)
+    if became_ready or session.wake_state is WaitState.LAUNCH:  # also where the first hello's wake-up was lost
         executions.wake(session.wake_token)
+    if became_ready:
         _tell_session(connection.session_id)
     return {
         "sessionId": session.session_id,
@@ -81,7 +83,8 @@ def _brought_up_to_date(session: Session, known: set[str]) -> list[Params]:
     """Sends the agent every open task it does not know, and returns the signals that are asked for."""
     signals = []
     for task in tasks.get_many(sorted(session.open_tasks)):
-        if task.workflow_id not in known and not task.exited and session.connection_id:
+        unknown = task.workflow_id not in known and not task.exited
+        if unknown and session.takes_tasks and session.connection_id:
             task_steps.dispatch(task, session.connection_id)
         if task.cancel_signal and task.dispatched:
             signals.append({"workflowId": task.workflow_id, "signal": task.cancel_signal})

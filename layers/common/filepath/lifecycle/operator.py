@@ -6,7 +6,8 @@ from typing import Any
 
 from filepath import clock, ids
 from filepath.authentication import INVITE_PREFIX
-from filepath.aws import accounts, credits, executions, sessions
+from filepath.aws import accounts, credits, sessions
+from filepath.lifecycle import session_steps
 from filepath.session import Reason
 
 INVITE_DAYS = 14
@@ -38,7 +39,5 @@ def close_sessions(reason: str) -> dict[str, int]:
     still_open = 0
     for session in sessions.live():
         still_open += 1
-        closing = sessions.close(session.session_id, Reason(reason), clock.now_ms())
-        if closing is not None:
-            executions.wake(closing.wake_token)
+        session_steps.close(session.session_id, Reason(reason))
     return {"open": still_open}

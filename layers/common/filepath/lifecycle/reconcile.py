@@ -37,7 +37,6 @@ def _reconcile_session(session: Session, now: int) -> None:
     if session.status is SessionStatus.CLOSING:
         if session.closing_at is not None and session.closing_at < now - _CLOSING_MS:
             logger.warning("a closing session was left by its machine")
-            fargate.stop(session, "filepath: reconcile")
             session_steps.end_session(session.session_id)
     elif silent(session, now):
         logger.warning("an agent was not heard of; its sandbox is stopped")
@@ -56,10 +55,10 @@ def _end_overdue(session: Session, cause: str, now: int) -> None:
         return
     logger.warning("a session outlived its clock", extra={"cause": cause})
     if reason is Reason.IDLE:
-        sessions.close_if_idle(session, now)
+        closing = sessions.close_if_idle(session, now)
+        executions.wake(closing.wake_token if closing else None)
     else:
-        sessions.close(session.session_id, reason, now)
-    executions.wake(session.wake_token)
+        session_steps.close(session.session_id, reason)
 
 
 def _reconcile_task(task: Task, session: Session, now: int) -> None:

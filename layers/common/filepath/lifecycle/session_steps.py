@@ -8,7 +8,7 @@ from filepath import clock, events, ids
 from filepath.aws import executions, fargate, sessions, sockets
 from filepath.lifecycle import task_steps
 from filepath.log import logger
-from filepath.session import Reason, Session, alarm, closing_reason, final_status
+from filepath.session import Reason, Session, SessionStatus, WaitState, alarm, closing_reason, final_status
 from filepath.settings import settings
 
 
@@ -16,30 +16,44 @@ class NoCapacity(Exception):
     """AWS has no room for a sandbox now. Its name is what the state machine retries and catches."""
 
 
-def launch_sandbox(session_id: str, token: str, entered: str) -> None:
+def launch_sandbox(session_id: str, token: str, entered: int) -> None:
     """Starts the sandbox; its agent's hello wakes the state. Raises NoCapacity or LaunchRefused."""
-    session = sessions.awaits(session_id, token, entered)
+    session = sessions.awaits(session_id, WaitState.LAUNCH, token, entered)
     if session is None:
         return
     launchable = sessions.launch(session_id, ids.api_key(clock.entropy()))
-    if launchable is None:
-        executions.wake(token)
-        return
+    if launchable is not None:
+        _launch(launchable)
+    elif session.status is not SessionStatus.STARTING:
+        executions.wake(token)  # else an agent is there already, and says hello
+
+
+def _launch(session: Session) -> None:
     try:
-        task_arn = fargate.launch(launchable, _agents_url())
+        task_arn = fargate.launch(session, _agents_url())
     except fargate.LaunchRefused as error:
         if error.no_capacity:
             raise NoCapacity(str(error)) from error
         raise
-    sessions.launched(session_id, task_arn)
     logger.info("sandbox launched", extra={"taskArn": task_arn})
+    launched = sessions.launched(session.session_id, task_arn)
+    if launched is None or not launched.takes_tasks:  # closed meanwhile, perhaps by somebody who found nothing to stop
+        fargate.stop(launched or session, "filepath: closed while it was launched")
 
 
-def live(session_id: str, token: str, entered: str) -> None:
+def live(session_id: str, token: str, entered: int) -> None:
     """Waits, as an alarm clock does, for activity to wind it up or for an end."""
-    session = sessions.awaits(session_id, token, entered)
+    session = sessions.awaits(session_id, WaitState.LIVE, token, entered)
     if session is not None and (not session.takes_tasks or session.gone is not None):
         executions.wake(token)
+
+
+def close(session_id: str, reason: Reason) -> Session | None:
+    """Has a session end, whoever wants it to; the session as it is then. None where there is none."""
+    session = sessions.close(session_id, reason, clock.now_ms()) or sessions.get(session_id)
+    if session is not None and session.wake_state is not WaitState.STOP:
+        executions.wake(session.wake_token)
+    return session
 
 
 def close_session(session_id: str, cause: str) -> dict[str, Any]:
@@ -63,9 +77,9 @@ def _closed(session: Session, reason: Reason, now: int) -> bool:
     return True
 
 
-def stop_sandbox(session_id: str, token: str, entered: str) -> None:
+def stop_sandbox(session_id: str, token: str, entered: int) -> None:
     """Has ECS stop the sandbox, whose agent ends its commands and reports them; that it stopped wakes the state."""
-    session = sessions.awaits(session_id, token, entered)
+    session = sessions.awaits(session_id, WaitState.STOP, token, entered)
     if session is None:
         return
     _tell(session)
@@ -76,11 +90,13 @@ def stop_sandbox(session_id: str, token: str, entered: str) -> None:
 
 
 def end_session(session_id: str) -> None:
-    """The end, whatever led here: no sandbox, no open task, nothing counted, clients told."""
+    """The end, whatever led here: no sandbox, no open task, nothing counted, clients told. Raises while the sandbox
+    cannot be stopped: what runs must not be forgotten."""
     session = _known(session_id)
     if session.is_over:
         return
     if session.gone is None:
+        fargate.stop(session, f"filepath: {session.reason}")
         sandbox_gone(session_id, Reason.SANDBOX_STOPPED)
         session = _known(session_id)
     for workflow_id in sorted(session.open_tasks):

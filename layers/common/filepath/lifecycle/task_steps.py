@@ -10,13 +10,13 @@ from filepath.errors import Unavailable
 from filepath.log import logger
 from filepath.protocol import Exec, Signal, notification
 from filepath.session import Session
-from filepath.task import Task, is_settled_by_facts, outcome
+from filepath.task import Task, is_decidable, is_settled_by_facts, outcome
 
 _SETTLE_TRIES = 5
 """Each time the log may have grown by a chunk that was just being stored."""
 
 
-def run_command(workflow_id: str, token: str, entered: str) -> None:
+def run_command(workflow_id: str, token: str, entered: int) -> None:
     """Gives the command to the sandbox if one is connected, else leaves that to its hello; its exit wakes the state."""
     task = tasks.awaits(workflow_id, token, entered)
     if task is None:
@@ -91,6 +91,9 @@ def settle(workflow_id: str) -> None:
 
 def _settled(task: Task, session: Session) -> bool:
     now = clock.now_ms()
+    if not is_decidable(task, session, now):
+        logger.warning("a task's machine ended before the task; reconcile will settle it")
+        return True
     stored = logs.get(task.workflow_id).stored
     became = outcome(task, session)
     over = tasks.settle(task, session, became, stored, now)

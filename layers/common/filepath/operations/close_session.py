@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from filepath.access import Scope
-from filepath.aws import executions, sessions
 from filepath.errors import NotFound
+from filepath.lifecycle import session_steps
 from filepath.operations.fields import SessionId
 from filepath.operations.registry import Context, Model, operation
 from filepath.operations.views import SessionView, own_session, session_view
@@ -23,6 +23,4 @@ class CloseSession(Model):
 def close_session(context: Context, request: CloseSession) -> SessionView:
     """Close a session and its sandbox; its running tasks end as cancelled. Closing twice is fine."""
     session = own_session(context.caller, request.session_id)
-    closing = sessions.close(session.session_id, Reason.USER, context.now)
-    executions.wake((closing or session).wake_token)
-    return session_view(closing or session)
+    return session_view(session_steps.close(session.session_id, Reason.USER) or session)

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 
 from filepath import clock, ids
-from filepath.access import ALL_SCOPES, DEFAULT_KEY_SCOPES, Caller, Scope
+from filepath.access import DEFAULT_KEY_SCOPES, Caller, Scope
 from filepath.aws import accounts
 from filepath.aws.accounts import ApiKey
-from filepath.aws.idempotency import first_answer
+from filepath.aws.idempotency import IdempotencyKey, first_answer
 from filepath.errors import Conflict, Forbidden, InvalidRequest
 from filepath.operations.fields import Name
 from filepath.operations.registry import Context, Model, idempotency, operation
@@ -19,7 +20,7 @@ _START_CHARS = 8
 class CreateKey(Model):
     name: Name
     expires_in_seconds: Annotated[int, Field(ge=1, le=10 * 365 * 24 * 3600)] | None = None
-    scopes: frozenset[Scope] | None = None
+    scopes: tuple[Scope, ...] | None = None
 
 
 class KeyCreated(Model):
@@ -37,63 +38,79 @@ class KeyCreated(Model):
 def create_key(context: Context, request: CreateKey) -> KeyCreated:
     """Make an API key. The key itself is shown once, here.
 
-    Without `scopes` it has all but `keys:write`. It cannot have a scope that the credential of this request lacks.
+    Without `scopes` it has all but `keys:write`. It cannot have a scope that the credential of this request lacks, and
+    one made with another key ends with that key at the latest.
     """
-    scopes = DEFAULT_KEY_SCOPES & context.caller.scopes if request.scopes is None else request.scopes
-    _check_scopes(context.caller, scopes)
-    secret, key_id = _secret(context, request)
+    if context.idempotency_key is None:
+        return _create(context, request, ids.api_key(clock.entropy()), None, {})
+    credential = context.caller.secret
+    if credential is None:
+        raise InvalidRequest(
+            "On the socket createKey takes no idempotencyKey. Send it to POST /api/auth/api-key/create.",
+            details={"field": "idempotencyKey"},
+        )
+    key = idempotency(context, "create_key", request, credential=context.caller.credential_id)
+    return _created_before(context, key, credential) or _create_once(context, request, key, credential)
+
+
+def _create_once(context: Context, request: CreateKey, key: IdempotencyKey | None, credential: str) -> KeyCreated:
+    """Derives the new key from the caller's own credential and a salt, which is kept: so the first answer can be given
+    again, to who sends that credential again, although only a hash of the key is stored."""
+    salt = clock.entropy().hex()
+    try:
+        return _create(context, request, ids.api_key(ids.derived(credential, salt)), key, {"salt": salt})
+    except Conflict:
+        before = _created_before(context, key, credential)
+        if before is None:
+            raise
+        return before
+
+
+def _created_before(context: Context, key: IdempotencyKey | None, credential: str) -> KeyCreated | None:
+    answer = first_answer(key, context.now)
+    if answer is None:
+        return None
+    secret = ids.api_key(ids.derived(credential, answer.pop("salt")))
+    return KeyCreated.model_validate({**answer, "key": secret}, strict=False)
+
+
+def _create(
+    context: Context, request: CreateKey, secret: str, key: IdempotencyKey | None, kept: Mapping[str, str]
+) -> KeyCreated:
     new = ApiKey(
-        key_id=key_id,
+        key_id=ids.key_id(clock.entropy()),
         user_id=context.caller.user_id,
         name=request.name,
         start=secret[:_START_CHARS],
         secret_hash=ids.hashed(secret),
-        scopes=scopes,
+        scopes=_scopes(context.caller, request),
         created_at=context.now,
-        valid_until=context.now + request.expires_in_seconds * 1000 if request.expires_in_seconds else None,
+        valid_until=_valid_until(context, request),
     )
-    return _shown(_created(context, request, new), secret)
+    shown = _shown(new, secret)
+    accounts.create_key(new, key, {**shown.model_dump(exclude={"key"}), **kept})
+    return shown
 
 
-def _check_scopes(caller: Caller, scopes: frozenset[Scope]) -> None:
-    missing = sorted(scopes - caller.scopes)
+def _scopes(caller: Caller, request: CreateKey) -> frozenset[Scope]:
+    if request.scopes is None:
+        return DEFAULT_KEY_SCOPES & caller.scopes
+    missing = sorted(set(request.scopes) - caller.scopes)
     if missing:
         raise Forbidden(
             f"This credential lacks {', '.join(missing)}, so a key made with it cannot have them.",
             details={"missing": missing},
         )
-    if not scopes <= ALL_SCOPES or not scopes:
+    if not request.scopes:
         raise InvalidRequest("A key needs at least one scope.", details={"field": "scopes"})
+    return frozenset(request.scopes)
 
 
-def _secret(context: Context, request: CreateKey) -> tuple[str, str]:
-    """A key and its id: random, or, for a request that may be repeated, derived from the caller's own credential.
-    So the first answer can be given again although only a hash of the key was ever stored.
-    """
-    repeatable = idempotency(context, "create_key", request)
-    if repeatable is None:
-        return ids.api_key(clock.entropy()), ids.key_id(clock.entropy())
-    if context.caller.secret is None:
-        raise InvalidRequest(
-            "On the socket createKey takes no idempotencyKey. Send it to POST /api/auth/api-key/create.",
-            details={"field": "idempotencyKey"},
-        )
-    secret = ids.derived(context.caller.secret, f"api-key:{repeatable.key}")
-    return ids.api_key(secret), ids.key_id(ids.derived(context.caller.secret, f"api-key-id:{repeatable.key}"))
-
-
-def _created(context: Context, request: CreateKey, new: ApiKey) -> ApiKey:
-    """The key now in the table: this one, or the one that the same request made before."""
-    repeatable = idempotency(context, "create_key", request)
-    first_answer(repeatable, context.now)
-    try:
-        accounts.create_key(new, repeatable)
-    except Conflict:
-        known = accounts.api_key(new.user_id, new.key_id)
-        if known is None:
-            raise
-        return known
-    return new
+def _valid_until(context: Context, request: CreateKey) -> int | None:
+    asked = None if request.expires_in_seconds is None else context.now + request.expires_in_seconds * 1000
+    made_with_key = context.caller.credential_id.startswith("key_")
+    bounds = [asked, context.caller.valid_until if made_with_key else None]
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def _shown(key: ApiKey, secret: str) -> KeyCreated:

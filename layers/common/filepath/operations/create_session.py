@@ -9,8 +9,9 @@ from filepath.access import Scope
 from filepath.aws import executions, sessions
 from filepath.aws.table import TransactionRefused
 from filepath.errors import Conflict, InsufficientCredits, InvalidRequest, QuotaExceeded
+from filepath.failures import left_to_reconcile
 from filepath.operations.fields import Environment, Metadata, Name
-from filepath.operations.registry import Context, Model, answered_before, idempotency, operation
+from filepath.operations.registry import Context, Model, answered_before, first_of_two, idempotency, operation
 from filepath.session import FARGATE_MEMORY_MB, Session, SessionStatus, alarm
 from filepath.settings import settings
 
@@ -57,9 +58,10 @@ def create_session(context: Context, request: CreateSession) -> SessionCreated:
         )
         try:
             sessions.create(new, request.env, answer.model_dump(), key)
-        except TransactionRefused:
-            answer = answered_before(key, SessionCreated, context.now) or answer
-    _start(answer.session_id, context.now)
+        except TransactionRefused as refused:
+            answer = first_of_two(key, SessionCreated, context.now, refused)
+    with left_to_reconcile():
+        _start(answer.session_id, context.now)
     return answer
 
 

@@ -10,8 +10,9 @@ from filepath.aws import executions, sessions, tasks
 from filepath.aws.table import TransactionRefused
 from filepath.credit import hold_for
 from filepath.errors import Conflict, InsufficientCredits, NotFound, QuotaExceeded, SessionClosed, TooLarge
+from filepath.failures import left_to_reconcile
 from filepath.operations.fields import Environment, Metadata, SessionId, without_nul
-from filepath.operations.registry import Context, Model, answered_before, idempotency, operation
+from filepath.operations.registry import Context, Model, answered_before, first_of_two, idempotency, operation
 from filepath.operations.views import own_session
 from filepath.task import Task, TaskStatus
 
@@ -68,11 +69,12 @@ def execute_task(context: Context, request: ExecuteTask) -> TaskQueued:
         answer = TaskQueued(workflow_id=new.workflow_id, session_id=new.session_id, status=new.status)
         try:
             tasks.submit(new, _inputs(request), answer.model_dump(), key)
-        except TransactionRefused:
-            answer = answered_before(key, TaskQueued, context.now) or answer
-    executions.start_task(answer.workflow_id, request.timeout_seconds)
-    if sessions.active(session, context.now):
-        executions.beat(session.wake_token)
+        except TransactionRefused as refused:
+            answer = first_of_two(key, TaskQueued, context.now, refused)
+    with left_to_reconcile():
+        executions.start_task(answer.workflow_id, request.timeout_seconds)
+        if sessions.active(session, context.now):
+            executions.beat(session.wake_token)
     return answer
 
 

@@ -57,7 +57,9 @@ Email = Annotated[EmailStr, StringConstraints(max_length=254, to_lower=True), Fi
 Password = Annotated[str, StringConstraints(min_length=8, max_length=128), Field(examples=["correct horse battery"])]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Environment = Annotated[dict[_VariableName, _VariableValue], AfterValidator(_environment)]
-Metadata = Annotated[dict[Annotated[str, StringConstraints(max_length=64)], str], AfterValidator(_metadata)]
+Metadata = Annotated[
+    dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], str], AfterValidator(_metadata)
+]
 Limit = Annotated[int, Field(ge=1, le=100)]
 NextToken = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,18 +12,24 @@ from filepath.errors import NotFound
 from filepath.operations.fields import WorkflowId
 from filepath.operations.registry import Context, Model, operation
 from filepath.operations.views import own_task
+from filepath.output import Piece
 from filepath.protocol import Stream, text_or_base64
+
+_ENCODED_A_BYTE = 4
+"""At most: three for text with escapes, and room for the rest."""
+_ENCODED_A_PIECE = 300
+"""Of which its own names and numbers take some 70; a command that writes to both streams in turn makes many."""
 
 
 class GetOutput(Model):
     workflow_id: WorkflowId
-    after: Annotated[int, Field(ge=0)] = 0
+    after: Annotated[int, Field(ge=0, le=10**14 - 1)] = 0
     """A byte offset: what was read before is not sent again."""
     limit: Annotated[int, Field(ge=1, le=output.MAX_READ)] = output.DEFAULT_READ
     stream: Stream | None = None
 
 
-class Piece(Model):
+class OutputPiece(Model):
     offset: int
     stream: Stream
     data: str
@@ -30,7 +37,7 @@ class Piece(Model):
 
 
 class Output(Model):
-    chunks: list[Piece]
+    chunks: list[OutputPiece]
     next_offset: int
     complete: bool
     """The task is over and this reads to the end of its output."""
@@ -44,15 +51,20 @@ def get_output(context: Context, request: GetOutput) -> Output:
     """
     task = own_task(context.caller, request.workflow_id)
     stored = logs.get(task.workflow_id).stored
-    end = min(stored, request.after + request.limit)
-    chunks = output.window(logs.read(task.workflow_id, request.after, end), request.after, request.limit)
-    shown = [
-        Piece(offset=offset, stream=stream, data=data, encoding=encoding)
-        for offset, stream, raw in output.pieces(chunks, request.stream)
-        for data, encoding in [text_or_base64(raw)]
-    ]
+    limit = min(request.limit, context.largest_answer // _ENCODED_A_BYTE)
+    end = min(stored, request.after + limit)
+    chunks = output.window(logs.read(task.workflow_id, request.after, end), request.after, limit)
+    pieces = list(islice(output.pieces(chunks), context.largest_answer // _ENCODED_A_PIECE))
+    if pieces:
+        end = pieces[-1].end
+    shown = [_shown(piece) for piece in pieces if request.stream in {None, piece.stream}]
     return Output(
         chunks=shown,
         next_offset=max(end, min(request.after, stored)),
         complete=task.is_over and end >= stored,
     )
+
+
+def _shown(piece: Piece) -> OutputPiece:
+    data, encoding = text_or_base64(piece.data)
+    return OutputPiece(offset=piece.offset, stream=piece.stream, data=data, encoding=encoding)

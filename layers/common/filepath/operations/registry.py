@@ -45,6 +45,8 @@ class Context:
     now: int
     request_id: str
     idempotency_key: str | None = None
+    largest_answer: int = 4 * 1024 * 1024
+    """Encoded bytes that an answer of this door can have. REST: Lambda takes 6 MB, in which quotes count twice."""
     clients_api: str | None = None
     """`apiId/stage` of the clients' socket, for the door that knows it; a ticket's address is made of it."""
 
@@ -140,10 +142,11 @@ def call(operation: Operation, context: Context, request: Model) -> Model:
     return operation.run(context, request)
 
 
-def idempotency(context: Context, name: str, request: Model) -> IdempotencyKey | None:
+def idempotency(context: Context, name: str, request: Model, **also: str) -> IdempotencyKey | None:
+    """The caller's key for this very request; `also`: what else makes it the same."""
     if context.idempotency_key is None:
         return None
-    body = request.model_dump(mode="json")
+    body = {**request.model_dump(mode="json"), **also}
     return IdempotencyKey.of(context.caller.user_id, context.idempotency_key, name, body)
 
 
@@ -151,3 +154,11 @@ def answered_before(key: IdempotencyKey | None, output: type[Answer], now: int) 
     """The first answer to the same request under the same key. Raises Conflict for another request under it."""
     answer = first_answer(key, now)
     return None if answer is None else output.model_validate(answer, strict=False)
+
+
+def first_of_two(key: IdempotencyKey | None, output: type[Answer], now: int, refused: Exception) -> Answer:
+    """The answer that the same request, sent a moment before, was given. Raises `refused` where there is none."""
+    answer = answered_before(key, output, now)
+    if answer is None:
+        raise refused
+    return answer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from filepath import ids
+from filepath import clock, ids
 from filepath.access import Caller
 from filepath.aws import sessions, tasks
 from filepath.clock import iso
@@ -133,7 +133,8 @@ def own_session(caller: Caller, session_id: str) -> Session:
 def own_task(caller: Caller, workflow_id: str) -> Task:
     """Raises NotFound."""
     task = tasks.get(workflow_id) if ids.is_task(workflow_id) else None
-    if task is None or task.user_id != caller.user_id:
+    expired = task is not None and task.expires_at is not None and task.expires_at * 1000 <= clock.now_ms()
+    if task is None or expired or task.user_id != caller.user_id:
         raise NotFound("There is no such workflow. List the workflows to see which there are.")
     return task
 

@@ -28,6 +28,7 @@ def application() -> FastAPI:
         title="filepath",
         description="Execution environments for AI agents: sessions, tasks, their output and what they cost.",
         version="1",
+        docs_url=None,
         redoc_url=None,
     )
     for operation in registry.operations().values():

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
 from pydantic.json_schema import models_json_schema
 
 from filepath import errors
@@ -54,6 +56,11 @@ def install(app: FastAPI) -> None:
             app.openapi_schema = _document(app)
         return app.openapi_schema
 
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        """Asks for the document beside itself: the path before both differs from deployment to deployment."""
+        return get_swagger_ui_html(openapi_url="openapi.json", title=app.title)
+
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
 
 
@@ -65,6 +72,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
         "bearer": {"type": "http", "scheme": "bearer"},
     }
+    document["servers"] = [{"url": "./"}]
     document["security"] = [{"apiKey": []}, {"bearer": []}]
     return document
 

@@ -15,6 +15,7 @@ from filepath.operations.registry import Context, Operation
 from filepath.protocol import (
     CLIENT_REQUEST_LIMIT,
     INVALID_PARAMS,
+    MESSAGE_LIMIT,
     METHOD_NOT_FOUND,
     SERVER_ERROR,
     MessageId,
@@ -24,6 +25,9 @@ from filepath.protocol import (
     parse,
     success,
 )
+
+LARGEST_ANSWER = MESSAGE_LIMIT - 4 * 1024
+"""Encoded bytes of a result: what is left of a message for it."""
 
 
 def dispatch(connection: ClientConnection, text: str, request_id: str) -> str | None:
@@ -43,7 +47,10 @@ def dispatch(connection: ClientConnection, text: str, request_id: str) -> str | 
 
 def _answer(connection: ClientConnection, message: Request, request_id: str) -> str:
     try:
-        return success(message.id, _call(connection, message, request_id).model_dump(mode="json"))
+        answer = success(message.id, _call(connection, message, request_id).model_dump(mode="json"))
+        if len(answer.encode()) > MESSAGE_LIMIT:
+            raise TooLarge("The answer is too large for a socket. Ask with a lower limit, or over REST.")
+        return answer
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets the envelope
         explained = failures.explained(error)
         return _refusal(message.id, explained, request_id, _code(explained))
@@ -59,11 +66,14 @@ def _call(connection: ClientConnection, message: Request, request_id: str) -> re
     parsed = operation.input.model_validate_json(json.dumps(params), strict=True)
     logger.append_keys(**failures.subject(parsed))
     context = Context(
-        caller=Caller(connection.user_id, connection.credential_id, connection.scopes),
+        caller=Caller(
+            connection.user_id, connection.credential_id, connection.scopes, valid_until=connection.valid_until
+        ),
         now=clock.now_ms(),
         request_id=request_id,
         idempotency_key=key,
         clients_api=connection.address.rpartition("/")[0],
+        largest_answer=LARGEST_ANSWER,
     )
     result = registry.call(operation, context, parsed)
     logger.append_keys(**failures.subject(result))

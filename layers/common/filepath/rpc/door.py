@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from filepath import clock, ids
-from filepath.access import Caller
+from filepath.access import Caller, Scope
 from filepath.authentication import authenticate, bearer, redeem_ticket
 from filepath.aws import connections
 from filepath.aws.connections import ClientConnection
-from filepath.errors import FilepathError, NotFound
+from filepath.errors import FilepathError, InvalidRequest, NotFound
 from filepath.log import logger
 from filepath.operations.views import own_session, own_task
 from filepath.protocol import SERVER_ERROR, failure
@@ -20,16 +22,20 @@ def connect(event: Event) -> int:
     now = clock.now_ms()
     try:
         caller = _caller(event, now)
-        wanted = event.get("queryStringParameters") or {}
-        session_id, workflow_id = wanted.get("session"), wanted.get("workflow")
-        _check_own(caller, session_id, workflow_id)
+        session_id, workflow_id = _wanted(caller, event.get("queryStringParameters") or {})
+        connection = ClientConnection(
+            address(event),
+            caller.user_id,
+            caller.credential_id,
+            caller.scopes,
+            session_id,
+            workflow_id,
+            caller.valid_until,
+        )
+        connections.open_client(connection, now)
     except FilepathError as error:
         logger.info("a client was refused", extra={"why": error.message})
         return error.status
-    connection = ClientConnection(
-        address(event), caller.user_id, caller.credential_id, caller.scopes, session_id, workflow_id
-    )
-    connections.open_client(connection, now)
     return 200
 
 
@@ -42,7 +48,7 @@ def disconnect(event: Event) -> None:
 def message(event: Event) -> str | None:
     request_id = event["requestContext"]["requestId"]
     connection = connections.client(address(event))
-    if connection is None:
+    if connection is None or connection.has_ended(clock.now_ms()):
         closed = NotFound("This connection was closed: its key was deleted, or it ended. Connect again.")
         return failure(None, SERVER_ERROR, closed.message, closed.envelope(request_id))
     logger.append_keys(user_id=connection.user_id)
@@ -57,11 +63,33 @@ def _caller(event: Event, now: int) -> Caller:
     return authenticate(sent.get("x-api-key") or bearer(sent.get("authorization")), now)
 
 
-def _check_own(caller: Caller, session_id: str | None, workflow_id: str | None) -> None:
-    """Raises NotFound for what the caller cannot hear of."""
+def _wanted(caller: Caller, query: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The session and the workflow that the client asks to hear of; neither means all. Raises InvalidRequest for what
+    cannot be asked, Forbidden and NotFound for what the caller may not hear of.
+    """
+    unknown = sorted(query.keys() - {"ticket", "session", "workflow"})
+    if unknown:
+        raise InvalidRequest(f"The socket takes no {', '.join(unknown)}: only ticket, session and workflow.")
+    session_id, workflow_id = query.get("session"), query.get("workflow")
     if session_id is not None:
-        own_session(caller, session_id)
-    if workflow_id is not None and ids.WORKFLOW_ID.fullmatch(workflow_id) and ids.is_task(workflow_id):
+        _check_session(caller, session_id)
+    if workflow_id is not None:
+        _check_workflow(caller, workflow_id)
+    return session_id, workflow_id
+
+
+def _check_session(caller: Caller, session_id: str) -> None:
+    if not ids.SESSION_ID.fullmatch(session_id):
+        raise InvalidRequest("session is no session id.")
+    caller.require(Scope.SESSIONS_READ)
+    own_session(caller, session_id)
+
+
+def _check_workflow(caller: Caller, workflow_id: str) -> None:
+    if not ids.WORKFLOW_ID.fullmatch(workflow_id):
+        raise InvalidRequest("workflow is no workflow id.")
+    if ids.is_task(workflow_id):
+        caller.require(Scope.TASKS_READ)
         own_task(caller, workflow_id)
-    elif workflow_id is not None:
-        own_session(caller, ids.session_of(workflow_id))
+    else:
+        _check_session(caller, ids.session_of(workflow_id))
