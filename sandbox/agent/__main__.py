@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 
 from agent import VERSION, environment, privileges
-from agent.connection import CallFailedError, Connection, PlatformGoneError, RefusedError
+from agent.connection import CallFailedError, Connection, PlatformGoneError, RefusedError, SessionClosedError
 from agent.processes import Processes
 from agent.progress import Inbox, Progress
 from agent.protocol import Exec, Params, Request, Signal
@@ -18,6 +18,7 @@ from agent.settings import Settings, SettingsError, take
 from agent.tasks import Tasks
 
 EXIT_SHUTDOWN = 0
+"""Ended as it should: asked to, or because the session is closed already, which needs nobody's attention either."""
 EXIT_SETTINGS = 2
 EXIT_REFUSED = 3
 EXIT_PLATFORM_GONE = 4
@@ -50,10 +51,10 @@ class Agent:
         self._leave_on_signals()
         connected = asyncio.create_task(self._connection.run())
         beating = asyncio.create_task(self._beat())
-        leaving = asyncio.create_task(self._is_leaving.wait())
+        leaving = asyncio.create_task(self._leave_when_asked())
         await asyncio.wait({connected, beating, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if self._is_leaving.is_set():
-            await self._tasks.shut_down(self._settings.timing.shutdown_seconds)
+        if not leaving.done():
+            await self._tasks.abandon(self._settings.timing.shutdown_seconds)
         await self._processes.kill_all()
         for task in (connected, beating, leaving):
             task.cancel()
@@ -66,8 +67,15 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._is_leaving.set)
 
+    async def _leave_when_asked(self) -> None:
+        await self._is_leaving.wait()
+        await self._tasks.shut_down(self._settings.timing.shutdown_seconds)
+
     def _exit_code(self, ends: Iterable[object]) -> int:
         for end in ends:
+            if isinstance(end, SessionClosedError):
+                log.info("the session is closed: %s", end)
+                return EXIT_SHUTDOWN
             if isinstance(end, RefusedError | PlatformGoneError):
                 log.error("%s", end)
                 return EXIT_REFUSED if isinstance(end, RefusedError) else EXIT_PLATFORM_GONE
@@ -107,12 +115,16 @@ class Agent:
             self._tasks.signal(Signal.of(params))
 
     async def _beat(self) -> None:
-        """What was lost on the way is made good at the next beat: the reply says what should not run any more."""
+        """What was lost on the way is made good at the next beat: the reply says what should not run any more.
+
+        Raises SessionClosedError."""
         seconds = await self._heartbeat_seconds
         while True:
             await asyncio.sleep(seconds)
             try:
                 reply = await self._connection.call("heartbeat", {"tasks": self._tasks.open_ids()})
+            except SessionClosedError:
+                raise
             except CallFailedError as error:
                 log.warning("the platform refused a heartbeat: %s", error)
             else:

@@ -41,6 +41,10 @@ class CallFailedError(Exception):
     """The platform answered with an error that trying again does not mend."""
 
 
+class SessionClosedError(CallFailedError):
+    """The platform answered that the session has ended: there is nobody left to report to."""
+
+
 def backoff(tries: int, first: float = _FIRST_BACKOFF_SECONDS) -> float:
     """Seconds, with jitter: all agents of a platform lose their connections at the same moment."""
     return min(_LAST_BACKOFF_SECONDS, first * 2.0 ** min(tries, 10)) * random.uniform(0.5, 1)  # noqa: S311
@@ -107,7 +111,7 @@ class Connection:
         self._background: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Keeps a connection for as long as it is let. Raises RefusedError or PlatformGoneError."""
+        """Keeps a connection for as long as it is let. Raises RefusedError, PlatformGoneError or SessionClosedError."""
         while True:
             await self._until_due(await self._open())
 
@@ -137,6 +141,8 @@ class Connection:
                 status = error.response.status_code
                 log.warning("the platform refused the handshake with %d", status)
                 refusals = refusals + 1 if status in (401, 403) else 0
+            except SessionClosedError:
+                raise
             except CallFailedError as error:
                 log.warning("the platform refused hello: %s", error)
                 refusals += 1
@@ -281,10 +287,12 @@ class Connection:
             return  # the second answer to a request that was sent twice
         if response.error is None:
             pending.answer.set_result(response.result)
-        elif _is_retryable(response.error):
+        elif _reason(response.error).get("retryable") is True:
             self._send_later(pending)
         else:
-            pending.answer.set_exception(CallFailedError(str(response.error.get("message"))))
+            closed = _reason(response.error).get("code") == "session_closed"
+            failure = SessionClosedError if closed else CallFailedError
+            pending.answer.set_exception(failure(str(response.error.get("message"))))
 
     # Tasks of the event loop
 
@@ -294,7 +302,8 @@ class Connection:
         task.add_done_callback(self._background.discard)
 
 
-def _is_retryable(error: Params) -> bool:
+def _reason(error: Params) -> Params:
+    """The platform's own words within a JSON-RPC error; empty where there are none."""
     data = error.get("data")
-    inner = data.get("error") if isinstance(data, dict) else None
-    return isinstance(inner, dict) and inner.get("retryable") is True
+    reason = data.get("error") if isinstance(data, dict) else None
+    return reason if isinstance(reason, dict) else {}

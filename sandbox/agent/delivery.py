@@ -44,6 +44,10 @@ class Delivery:
         self._is_finished = True
         self._changed.set()
 
+    def forget(self) -> None:
+        """Drops what is not acknowledged."""
+        self._spool.forget()
+
     async def run(self) -> None:
         """Returns when all is acknowledged and there will be no more."""
         fruitless = 0

@@ -12,8 +12,12 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def base(user: User, workspace: Path, session_id: str, helpers: Path) -> dict[str, str]:
     """What every command of the sandbox gets. `helpers` holds the programs that talk to the agent."""
+    own = workspace / ".local"
     return {
-        "PATH": f"{_PATH}:{helpers}",
+        # As Debian's ~/.profile has it: what `pip install` puts there is stronger than what the image came with.
+        "PATH": f"{own / 'bin'}:{_PATH}:{helpers}",
+        # So that `npm install --global` works without root, and what it installs is on the PATH too.
+        "NPM_CONFIG_PREFIX": str(own),
         "HOME": str(workspace),
         "USER": user.name,
         "LOGNAME": user.name,

@@ -64,7 +64,8 @@ class Spool:
         return True
 
     def forget(self) -> None:
-        """Drops what is not delivered: the platform wants no more of it."""
+        """Drops what is not acknowledged, as if it had never been written."""
+        self.written -= len(self._gathered) + (len(self._in_flight.data) if self._in_flight else 0)
         self._in_flight = None
         self._gathered.clear()
         self._runs.clear()

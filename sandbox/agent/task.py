@@ -7,13 +7,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.connection import CallFailedError, Connection, backoff
 from agent.delivery import Delivery
 from agent.processes import Command, NotStartedError, Process, Processes
 from agent.progress import Inbox, Progress, Reporter
 from agent.protocol import Chunk, End, EndCause, Params, chunk_params
+
+_FAILED = "the agent failed to accompany it to its end: it was ended, and the rest of its output is lost"
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +53,14 @@ class Task:
         self._inbox = inbox
         self._process: Process | None = None
         self._refusal: str | None = None
+        self._is_stopped = False
         self._delivery = Delivery(self._send_output)
         self._progress = Reporter(self._send_progress)
 
     async def run(self, order: Awaitable[Order]) -> None:
-        """Returns when the platform has taken the exit, or says stop."""
+        """Returns when the platform has taken the exit, or says stop. Raises what keeps the exit from being told."""
         try:
-            self.outcome = await self._execute(order)
+            self.outcome = await self._execute_or_fail(order)
             await self._report_exit(self.outcome)
         except* StoppedError:
             log.info("%s: the platform is done with it", self.workflow_id)
@@ -78,6 +81,26 @@ class Task:
         """The answer to an exec that came twice: how far this task is. Before it has started, that is nothing yet."""
         if self._process and not self.outcome:
             await self._report_start()
+
+    async def _execute_or_fail(self, order: Awaitable[Order]) -> Outcome:
+        """The platform counts on an end, also where the agent fails or a report is refused for good."""
+        try:
+            return await self._execute(order)
+        except Exception as error:
+            if self._is_stopped:
+                raise
+            log.exception("%s: the agent failed it", self.workflow_id)
+            return await self._fail(error)
+
+    async def _fail(self, error: Exception) -> Outcome:
+        if self._process is None:
+            # The kind of error only: its text may hold a presigned address.
+            return Outcome(End("not_started", 0, message=f"the agent could not start it: {type(error).__name__}"), 0)
+        self._process.pipes.release()  # a delivery that failed makes no room any more
+        self._delivery.forget()
+        self._process.terminate("exited")
+        end = await self._process.end()
+        return Outcome(replace(end, message=_FAILED), self._delivery.written)
 
     async def _execute(self, order: Awaitable[Order]) -> Outcome:
         try:
@@ -134,18 +157,22 @@ class Task:
 
     async def _report_exit(self, outcome: Outcome) -> None:
         tries = 0
-        while not (await self._call("exit", outcome.params())).get("accepted"):
+        while not (reply := await self._call("exit", outcome.params())).get("accepted"):
             log.warning("%s: the platform does not take its exit yet", self.workflow_id)
+            # More than was acknowledged is stored where the agent failed before it read the acknowledgement.
+            stored = max(outcome.output_bytes, reply.get("stored", 0))
+            self.outcome = outcome = replace(outcome, output_bytes=stored)
             await asyncio.sleep(backoff(tries))
             tries += 1
 
     async def _call(self, method: str, params: Params) -> Params:
-        """Raises StoppedError."""
+        """Raises StoppedError and CallFailedError."""
         try:
             reply = await self._connection.call(method, {"workflowId": self.workflow_id, **params})
         except CallFailedError as error:
             log.warning("%s: the platform refused %s: %s", self.workflow_id, method, error)
-            raise StoppedError from error
+            raise
         if reply.get("stop"):
+            self._is_stopped = True
             raise StoppedError
         return reply

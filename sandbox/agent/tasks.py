@@ -100,11 +100,19 @@ class Tasks:
                 while self._running:
                     await asyncio.wait(self._running.values())
 
+    async def abandon(self, within_seconds: float) -> None:
+        """Ends all, and tells nobody: the platform listens no more."""
+        self._is_shutting_down = True
+        ending = set(self._running.values())
+        self.stop(list(self._running))
+        if ending:
+            await asyncio.wait(ending, timeout=within_seconds)
+
     async def _run(self, task: Task, order: Exec) -> None:
         try:
             await task.run(self._prepare(order))
         except Exception:
-            log.exception("%s: the agent failed it; it is ended and never reported", task.workflow_id)
+            log.exception("%s: the platform did not take its end; another exec of it is answered again", task.workflow_id)
         finally:
             self._over[task.workflow_id] = task.outcome
             del self._open[task.workflow_id], self._running[task.workflow_id]

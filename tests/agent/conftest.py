@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -72,19 +73,18 @@ class AgentProcess:
         return {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"} & open_files
 
     def descendants(self) -> list[str]:
-        """Every process below the agent, as `state command line`."""
+        """Every process below the agent, zombies too, as `state command line`."""
+        children: dict[int, list[tuple[int, str]]] = {}
+        for directory in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # gone in between
+                state, parent = (directory / "stat").read_text().rpartition(")")[2].split()[:2]
+                arguments = (directory / "cmdline").read_text().replace("\0", " ")
+                children.setdefault(int(parent), []).append((int(directory.name), f"{state} {arguments}"))
         found, queue = [], [self.pid]
         while queue:
-            shown = subprocess.run(
-                ["ps", "--no-headers", "-o", "pid=,stat=,args=", "--ppid", str(queue.pop())],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            for line in shown.stdout.splitlines():
-                pid, rest = line.split(None, 1)
-                queue.append(int(pid))
-                found.append(rest)
+            for pid, shown in children.get(queue.pop(), []):
+                queue.append(pid)
+                found.append(shown)
         return found
 
     def end(self) -> None:

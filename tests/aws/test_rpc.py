@@ -88,12 +88,16 @@ def test_a_key_is_no_ticket(ada: Person, socket: Socket) -> None:
 def test_only_what_is_ones_own_can_be_asked_for(ada: Person, bob: Person, socket: Socket, wanted: str) -> None:
     session_id = bob.open_session()
     workflow_id = bob.submit(session_id)
-    for query in (
-        {"session": session_id} if wanted == "session" else {"workflow": workflow_id},
-        {"session": "ses_nothing"} if wanted == "session" else {"workflow": "nothing"},
-        {"session": ""} if wanted == "session" else {"workflow": "wf_" + session_id[4:]},
+    for query, status in (
+        ({"session": session_id} if wanted == "session" else {"workflow": workflow_id}, 404),
+        ({"session": "ses_nothing"} if wanted == "session" else {"workflow": "nothing"}, 400),
+        ({"session": ""} if wanted == "session" else {"workflow": "wf_" + session_id[4:] + "x" * 2000}, 400),
+        (
+            {"sesion": session_id} if wanted == "session" else {"workflow": "wf_" + session_id[4:]},
+            400 if wanted == "session" else 404,
+        ),
     ):
-        assert socket.connect({"x-api-key": ada.key}, query) == 404
+        assert socket.connect({"x-api-key": ada.key}, query) == status
     assert Socket(CLIENTS_API).connect({"x-api-key": bob.key}, {"session": session_id}) == 200
     assert Socket(CLIENTS_API).connect({"x-api-key": bob.key}, {"workflow": workflow_id}) == 200
     assert Socket(CLIENTS_API).connect({"x-api-key": bob.key}, {"workflow": "wf_" + session_id[4:]}) == 200
@@ -204,7 +208,7 @@ def test_an_account_hears_of_all_its_own_as_it_happens(ada: Person, wire: Wire) 
     assert methods_and_types(heard) == [
         ("session", "ready"),
         ("status", "running"),
-        ("output", ""),
+        ("output", "running"),
         ("status", "running"),
         ("status", "completed"),
     ]

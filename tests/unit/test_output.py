@@ -63,19 +63,19 @@ def test_what_is_before_an_offset_and_what_is_after_it_make_the_whole(log: list[
 
 @given(logs())
 def test_pieces_are_the_log_with_neighbours_of_one_stream_joined(log: list[Chunk]) -> None:
-    pieces = list(output.pieces(log, None))
-    assert b"".join(data for _, _, data in pieces) == whole(log)
-    assert [stream for _, stream, data in pieces for _ in data] == streams_of(log)
-    assert all(one[1] != other[1] for one, other in pairwise(pieces))
+    pieces = list(output.pieces(log))
+    assert b"".join(piece.data for piece in pieces) == whole(log)
+    assert [piece.stream for piece in pieces for _ in piece.data] == streams_of(log)
+    assert all(one.stream != other.stream and one.end == other.offset for one, other in pairwise(pieces))
 
 
 @given(logs(), st.sampled_from(STREAMS))
 def test_the_pieces_of_one_stream_are_its_bytes_at_their_own_offsets(log: list[Chunk], wanted: Stream) -> None:
     data, streams = whole(log), streams_of(log)
-    pieces = list(output.pieces(log, wanted))
-    places = [place for offset, _, piece in pieces for place in range(offset, offset + len(piece))]
+    pieces = [piece for piece in output.pieces(log) if piece.stream == wanted]
+    places = [place for piece in pieces for place in range(piece.offset, piece.end)]
     assert places == [place for place, stream in enumerate(streams) if stream == wanted]
-    assert all(data[offset : offset + len(piece)] == piece for offset, _, piece in pieces)
+    assert all(data[piece.offset : piece.end] == piece.data for piece in pieces)
 
 
 @given(logs(), st.integers(1, 40))
