@@ -123,8 +123,6 @@ class Agent:
             await asyncio.sleep(seconds)
             try:
                 reply = await self._connection.call("heartbeat", {"tasks": self._tasks.open_ids()})
-            except SessionClosedError:
-                raise
             except CallFailedError as error:
                 log.warning("the platform refused a heartbeat: %s", error)
             else:

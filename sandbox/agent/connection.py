@@ -41,7 +41,7 @@ class CallFailedError(Exception):
     """The platform answered with an error that trying again does not mend."""
 
 
-class SessionClosedError(CallFailedError):
+class SessionClosedError(Exception):
     """The platform answered that the session has ended: there is nobody left to report to."""
 
 
@@ -116,7 +116,7 @@ class Connection:
             await self._until_due(await self._open())
 
     async def call(self, method: str, params: Params) -> Params:
-        """The platform's reply, however many connections it takes. Raises CallFailedError."""
+        """The platform's reply, however many connections it takes. Raises CallFailedError or SessionClosedError."""
         return await self._ask(method, params, None)
 
     async def close(self) -> None:
@@ -141,8 +141,6 @@ class Connection:
                 status = error.response.status_code
                 log.warning("the platform refused the handshake with %d", status)
                 refusals = refusals + 1 if status in (401, 403) else 0
-            except SessionClosedError:
-                raise
             except CallFailedError as error:
                 log.warning("the platform refused hello: %s", error)
                 refusals += 1

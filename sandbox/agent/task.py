@@ -166,7 +166,7 @@ class Task:
             tries += 1
 
     async def _call(self, method: str, params: Params) -> Params:
-        """Raises StoppedError and CallFailedError."""
+        """Raises StoppedError, CallFailedError or SessionClosedError."""
         try:
             reply = await self._connection.call(method, {"workflowId": self.workflow_id, **params})
         except CallFailedError as error:

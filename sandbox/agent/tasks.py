@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import environment, inputs
-from agent.connection import CallFailedError, Connection
+from agent.connection import CallFailedError, Connection, SessionClosedError
 from agent.processes import Command, Processes
 from agent.progress import Inbox, Progress
 from agent.protocol import Exec, Params, Signal
@@ -112,7 +112,7 @@ class Tasks:
         try:
             await task.run(self._prepare(order))
         except Exception:
-            log.exception("%s: the platform did not take its end; another exec of it is answered again", task.workflow_id)
+            log.exception("%s: it could not be reported to its end", task.workflow_id)
         finally:
             self._over[task.workflow_id] = task.outcome
             del self._open[task.workflow_id], self._running[task.workflow_id]
@@ -141,7 +141,7 @@ class Tasks:
 
     def _answer(self, saying: Coroutine[None, None, None]) -> None:
         async def say() -> None:
-            with suppress(StoppedError, CallFailedError):
+            with suppress(StoppedError, CallFailedError, SessionClosedError):
                 await saying
 
         answer = asyncio.create_task(say())

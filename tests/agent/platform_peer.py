@@ -268,10 +268,10 @@ def gateway_error() -> str:
     return json.dumps({"message": "Internal server error", "connectionId": "AbC=", "requestId": "x"})
 
 
-def failure(text: str, *, retryable: bool) -> str:
+def failure(text: str, *, retryable: bool, code: str = "unavailable") -> str:
     return protocol.failure(
         json.loads(text)["id"],
         protocol.SERVER_ERROR,
         "no",
-        {"error": {"code": "unavailable", "message": "no", "retryable": retryable}},
+        {"error": {"code": code, "message": "no", "retryable": retryable}},
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 
 import pytest
 
+from agent import protocol
 from tests.agent.conftest import AgentProcess, Agents
-from tests.agent.platform_peer import PlatformPeer, failure
+from tests.agent.platform_peer import PlatformPeer, Received, failure
 
 TREE = "sleep 311 & (sleep 312 & sleep 313) & setsid sleep 314 & echo up; sleep 315"
 
@@ -194,14 +196,73 @@ async def test_a_stopped_task_is_remembered(peer: PlatformPeer, agent: AgentProc
     await peer.execute("wf_a", "echo ran >> times")
     await peer.run("true")
     assert (agent.workspace / "times").read_text() == "ran\n"
+    assert peer.of("exit", "wf_a") == []
 
 
-async def test_an_error_that_is_final_stops_the_task(peer: PlatformPeer, agent: AgentProcess) -> None:
-    peer.answers = lambda received: received.method != "output" or failure(received.text, retryable=False)
-    await peer.execute("wf_a", "echo one; sleep 300")
-    await peer.until(lambda: bool(peer.of("output")))
-    assert (await peer.run("true")).exit
+@pytest.mark.parametrize("way", ["hello", "heartbeat"])
+async def test_a_closed_session_ends_the_agent_and_what_runs_and_waits_for_no_answer(
+    peer: PlatformPeer, agents: Agents, way: str
+) -> None:
+    peer.heartbeat_seconds = 0.2
+    agent = agents.start()
+    asked = await peer.execute("wf_asked", "trap 'touch asked; exit' TERM; echo $$; while :; do sleep 0.05; done")
+    killed = await peer.execute("wf_killed", "trap '' TERM; echo $$; sleep 361; sleep 362")
+    await peer.until(lambda: bool(asked.data and killed.data))
+    peer.answers = lambda received: (
+        received.method == way and failure(received.text, retryable=False, code="session_closed")
+    )
+    if way == "hello":
+        peer.cut()
+    assert await agent.exit_code(seconds=5) == 0
+    assert (agent.workspace / "asked").exists()
+    assert _is_gone(int(asked.text()))
+    assert _is_gone(int(killed.text()))
+    assert peer.of("ended") == peer.of("exit") == []
+
+
+# Where the agent itself fails, the platform still learns of an end
+
+
+@pytest.mark.parametrize("method", ["started", "output"])
+async def test_a_report_refused_for_good_ends_the_command_and_its_end_is_reported(
+    peer: PlatformPeer, agent: AgentProcess, method: str
+) -> None:
+    peer.answers = lambda received: received.method != method or failure(received.text, retryable=False)
+    log = await peer.run(TREE)
+    assert log.exit
+    assert (log.exit.cause, log.exit.signal, log.exit.leftovers) == ("exited", "TERM", 0)
+    assert log.exit.message
     assert agent.descendants() == []
+
+
+async def test_a_command_that_the_agent_fails_at_is_ended_and_its_end_is_reported(
+    peer: PlatformPeer, agent: AgentProcess
+) -> None:
+    def store_and_answer_nonsense(received: Received) -> str | bool:
+        if received.method != "output":
+            return True
+        peer.logs["wf_0"].store(protocol.chunk_of(received.params))
+        return protocol.success(json.loads(received.text)["id"], {"stored": "much"})
+
+    peer.answers = store_and_answer_nonsense
+    log = await peer.run("yes")
+    assert log.exit
+    assert (log.exit.cause, log.exit.signal, log.exit.leftovers) == ("exited", "TERM", 0)
+    assert [told.params["outputBytes"] for told in peer.of("exit")] == [0, len(log.data)]
+    peer.answers = lambda _: True
+    assert (await peer.run("echo next")).text() == "next\n"
+
+
+async def test_a_command_that_the_agent_cannot_start_is_reported_each_time_it_is_asked_for(
+    peer: PlatformPeer, agent: AgentProcess
+) -> None:
+    log = await peer.run("touch ran", env={"A": 1})
+    assert log.exit
+    assert (log.exit.cause, log.exit.message) == ("not_started", "the agent could not start it: TypeError")
+    await peer.run("true")
+    await peer.execute("wf_0", "touch ran")
+    await peer.until(lambda: len(peer.of("exit", "wf_0")) == 2)
+    assert not (agent.workspace / "ran").exists()
 
 
 # Shutting down

@@ -21,7 +21,8 @@ async def test_the_environment_is_a_list_of_what_a_command_gets(peer: PlatformPe
     peer.session_env = {"OF_SESSION": "1", "OF_BOTH": "session"}
     log = await peer.run("env -0", env={"OF_TASK": "2", "OF_BOTH": "task", "TERM": "xterm"})
     environment = dict(entry.split("=", 1) for entry in log.text().split("\0") if entry)
-    assert environment.pop("PATH").startswith("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:")
+    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    assert environment.pop("PATH").startswith(f"{agent.workspace}/.local/bin:{system}:")
     assert environment.pop("USER") == environment.pop("LOGNAME")
     assert Path(environment.pop("FILEPATH_PROGRESS")).name == "progress.pipe"
     assert environment == {
@@ -35,12 +36,21 @@ async def test_the_environment_is_a_list_of_what_a_command_gets(peer: PlatformPe
         "TMPDIR": "/tmp",
         "GIT_TERMINAL_PROMPT": "0",
         "DEBIAN_FRONTEND": "noninteractive",
+        "NPM_CONFIG_PREFIX": f"{agent.workspace}/.local",
         "FILEPATH_SESSION_ID": SESSION,
         "FILEPATH_WORKFLOW_ID": "wf_0",
         "OF_SESSION": "1",
         "OF_TASK": "2",
         "OF_BOTH": "task",
     }
+
+
+async def test_programs_that_commands_install_are_found(peer: PlatformPeer, agent: AgentProcess) -> None:
+    peer.session_env = {"NPM_CONFIG_PREFIX": "/of/session"}
+    await peer.run(
+        "mkdir -p ~/.local/bin; printf '#!/bin/sh\necho installed' > ~/.local/bin/tool; chmod +x ~/.local/bin/*"
+    )
+    assert (await peer.run("tool; echo $NPM_CONFIG_PREFIX")).text() == "installed\n/of/session\n"
 
 
 async def test_no_secret_can_be_read_from_any_process(peer: PlatformPeer, agent: AgentProcess) -> None:
@@ -141,7 +151,7 @@ async def test_it_starts_fast_and_stays_small(peer: PlatformPeer, agents: Agents
 async def test_memory_is_bounded_whatever_is_printed(peer: PlatformPeer, agent: AgentProcess) -> None:
     """Half a gigabyte is offered; the platform is slow, so nearly all of it waits, in the command."""
     peer.answer_delay = 0.05
-    log = await peer.execute("wf_a", "head -c 500000000 /dev/zero", timeout_seconds=3)
+    log = await peer.execute("wf_a", "head -c 500000000 /dev/zero", timeout_seconds=2)
     highest = 0
     while log.exit is None:
         highest = max(highest, agent.memory())

@@ -55,7 +55,7 @@ class Platform:
         self.step(step, token=token, entered=entered if entered is not None else number * 100, **ids_of_it)
         return token
 
-    def step(self, step: str, **event: str) -> dict[str, Any]:
+    def step(self, step: str, **event: str | int) -> dict[str, Any]:
         return workflow.handle({"step": step, **event}, Invocation.context())
 
     def session(self, session_id: str) -> Session:

@@ -117,7 +117,7 @@ def test_a_key_made_again_is_the_same_secret_although_only_its_hash_was_kept(ada
 
 
 def test_a_start_that_was_lost_is_made_good_by_the_same_request(ada: Person, wire: Wire) -> None:
-    """The write went through, StartExecution did not: reconcile makes it good in a minute, a repeated request at once."""
+    """The write went through, StartExecution did not: a repeated request makes it good, reconcile otherwise."""
     wire.refuse("StartExecution", "ServiceUnavailable", 503, times=50)
     body = {"name": "build"}
     assert ada.post(path_of("create_session"), body, idempotency_key="once").status == 202
