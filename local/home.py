@@ -21,6 +21,10 @@ STACK = "filepath-local"
 PORTS = {"FILEPATH_PORT": 8080, "FILEPATH_SANDBOX_PORT": 8081, "FILEPATH_EMULATOR_PORT": 4566}
 
 
+class PortsError(ValueError):
+    """The ports asked for cannot be had. The message says which, and what to do."""
+
+
 @dataclass(frozen=True)
 class RootKey:
     """The one AWS key that the emulator takes as the account's root. Nobody who reaches its port can guess it."""
@@ -45,9 +49,7 @@ class Home:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Home:
         directory = Path(environment.get("FILEPATH_LOCAL_HOME") or CHECKOUT / ".local").resolve()
         kept = _read(directory / "ports.json")
-        front, sandbox, emulator = (
-            int(environment.get(name) or kept.get(name) or port) for name, port in PORTS.items()
-        )
+        front, sandbox, emulator = _ports({**PORTS, **kept, **{name: environment.get(name) for name in PORTS}})
         parameters = (pair.partition("=")[::2] for pair in environment.get("FILEPATH_PARAMETERS", "").split())
         return cls(directory, front, sandbox, emulator, tuple((name, value) for name, value in parameters))
 
