@@ -112,6 +112,14 @@ test-stack: $(READY) $(SAM_READY) ## The whole system, with the gate, on a stack
 gate: $(READY) ## What a caller does, with curl and jq, against FILEPATH_URL or the running stack
 	@if [ -z "$${FILEPATH_URL:-}" ]; then eval "$$($(LOCAL) env)"; fi; gates/agents-sdk-e2e.sh
 
+##@ Measurements
+
+COUNT ?= 30
+
+.PHONY: bench-hops
+bench-hops: $(READY) ## Where the time of one short task goes, on the running stack: make bench-hops COUNT=30
+	@$(BIN)/python -m benchmarks.hops $(COUNT)
+
 ##@ Checks
 
 SHELL_SCRIPTS = .ci/run $(wildcard gates/*.sh requirements/*.sh sandbox/*.sh local/*.sh)

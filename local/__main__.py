@@ -6,8 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from rich.markup import escape
+
 from local.follow import follow
-from local.home import Home
+from local.home import Home, PortsError
 from local.stack import Stack
 from local.steps import Failure, console
 
@@ -75,8 +77,8 @@ def main(words: Sequence[str]) -> int:
     arguments = _arguments(words)
     try:
         arguments.run(Home.from_environment(), arguments)
-    except Failure as failure:
-        console.print(f"\n[red]✗[/] {failure}", style="bold", markup=True)
+    except (Failure, PortsError) as failure:
+        console.print(f"\n[red]✗[/] {escape(str(failure))}", style="bold")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -16,6 +16,7 @@ import sys
 import time
 import tomllib
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,10 @@ DEPLOYED_AS = "/filepath-local/deployed-as"
 DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 
 
+# What `make setup` has done once it does not do again, though the tool be gone.
+REMEDY = "Run `rm -rf .tools && make setup`."
+
+
 def session(home: Home) -> boto3.Session:
     """AWS as the stack's root sees it."""
     key = home.root_key()
@@ -51,7 +56,7 @@ def sam() -> str:
     """The SAM command line, where `make` puts it, else from PATH."""
     found = shutil.which("sam", path=f"{CHECKOUT / '.tools' / 'bin'}:{os.environ.get('PATH', '')}")
     if found is None:
-        raise Failure("The AWS SAM command line is missing. Run `make setup`.")
+        raise Failure(f"The AWS SAM command line is missing. {REMEDY}")
     return found
 
 
@@ -169,18 +174,21 @@ class Deployment:
 
     def _sam(self, command: str, *arguments: str) -> None:
         log = self._home.logs / f"sam-{command}.log"
-        with log.open("wb") as file:
-            done = subprocess.run(
-                [sam(), command, *arguments],
-                cwd=self._home.build,
-                env=self._sam_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                check=False,
-            )
+        try:
+            with log.open("wb") as file:
+                done = subprocess.run(
+                    [sam(), command, *arguments],
+                    cwd=self._home.build,
+                    env=self._sam_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    check=False,
+                )
+        except OSError as error:
+            raise Failure(f"The AWS SAM command line does not start: {error}. {REMEDY}") from None
         if done.returncode != 0:
-            said = _what_went_wrong(log.read_text(errors="replace"))
+            said = what_went_wrong(log.read_text(errors="replace"))
             raise Failure(f"`sam {command}` failed:\n\n{said}\n\nAll of it is in {log}. Mend it, then `make up` again.")
 
     def _sam_environment(self) -> dict[str, str]:
@@ -207,11 +215,19 @@ def _replace(path: Path, content: dict[str, Any]) -> None:
     temporary.rename(path)
 
 
-def _what_went_wrong(log: str) -> str:
-    """The error itself, which a long trace may follow; else the end."""
+def what_went_wrong(log: str) -> str:
+    """Each error and what is said to it, which a long trace may follow; else the end."""
+    said: list[str] = []
     lines = log.splitlines()
-    errors = [line for line in lines if line.startswith(("Error:", "Build Failed")) or "_FAILED" in line]
-    return "\n".join(line[:1000] for line in (errors or lines[-25:]))
+    for number, line in enumerate(lines):
+        if line.startswith("Error:") or "_FAILED" in line:
+            said.append(line)
+            said += takewhile(_goes_on, lines[number + 1 : number + 6])
+    return "\n".join(line[:1000].rstrip() for line in (said or lines[-25:]))
+
+
+def _goes_on(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith(("Error:", "Traceback", "---", "CREATE_", "UPDATE_", "ROLLBACK_"))
 
 
 def _runtime() -> str:

@@ -7,6 +7,7 @@ needs is in its environment, since it passes all of it on to the functions.
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import shutil
 import signal
@@ -47,6 +48,8 @@ def main() -> None:
 
     from local import mends
 
+    # It warns with each deployment of metrics that nobody asked for.
+    logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
     # What every thread is at, into the log: kill -USR1.
     faulthandler.register(signal.SIGUSR1)
     mends.apply(home)

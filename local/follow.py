@@ -11,6 +11,9 @@ from typing import TextIO
 from local.home import STACK, Home
 from local.steps import console
 
+# Said in full where `up` fails.
+NOT_FOLLOWED = ("sam-build", "sam-deploy")
+
 LAST_LINES = 20
 RECENT_SECONDS = 600
 """Of what was written longer ago, only what is added is shown."""
@@ -28,9 +31,11 @@ SAME_EACH_TIME = frozenset(
 def follow(home: Home) -> None:
     """Until interrupted. Files that appear later are followed too."""
     files: dict[Path, TextIO] = {}
+    if not _logs(home):
+        console.print("Nothing has been logged yet. `make up`, in another terminal, starts the stack.")
     while True:
         shown = False
-        for path in sorted(home.logs.glob("*.log")):
+        for path in _logs(home):
             if path not in files:
                 files[path] = path.open(errors="replace")
                 _skip_to_the_last(files[path], LAST_LINES if time.time() - path.stat().st_mtime < RECENT_SECONDS else 0)
@@ -39,6 +44,10 @@ def follow(home: Home) -> None:
                 console.print(readable(path.stem, line.rstrip("\n")), markup=False)
         if not shown:
             time.sleep(0.2)
+
+
+def _logs(home: Home) -> list[Path]:
+    return sorted(path for path in home.logs.glob("*.log") if path.stem not in NOT_FOLLOWED)
 
 
 def readable(source: str, line: str) -> str:

@@ -49,7 +49,10 @@ class Home:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Home:
         directory = Path(environment.get("FILEPATH_LOCAL_HOME") or CHECKOUT / ".local").resolve()
         kept = _read(directory / "ports.json")
-        front, sandbox, emulator = _ports({**PORTS, **kept, **{name: environment.get(name) for name in PORTS}})
+        ports = [_port(name, environment.get(name) or kept.get(name) or port) for name, port in PORTS.items()]
+        if len(set(ports)) < len(ports):
+            raise PortsError(f"{', '.join(PORTS)} are {ports}. Give each a port of its own.")
+        front, sandbox, emulator = ports
         parameters = (pair.partition("=")[::2] for pair in environment.get("FILEPATH_PARAMETERS", "").split())
         return cls(directory, front, sandbox, emulator, tuple((name, value) for name, value in parameters))
 
@@ -149,6 +152,12 @@ class Home:
                 json.dump(fresh, file)
             temporary.rename(path)
         return _read(path)
+
+
+def _port(name: str, wanted: str | int) -> int:
+    if not str(wanted).isdecimal() or not 0 < int(wanted) < 65536:
+        raise PortsError(f"{name} is {wanted}, which is no port. Set it to a number between 1 and 65535.")
+    return int(wanted)
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -18,9 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from rich.markup import escape
 
 from local import emulator, sandboxes
-from local.deployment import Deployment, client_options, sam, session
+from local.deployment import REMEDY, Deployment, client_options, sam, session
 from local.home import CHECKOUT, Home
 from local.processes import Program
 from local.steps import Failure, console, step
@@ -56,6 +57,9 @@ class Stack:
         console.print(f"[dim]Sandboxes: {sandboxes.description()}[/]")
 
     def down(self) -> None:
+        if self._emulator.pid() is None and self._doors.pid() is None:
+            console.print("The stack is not running; there is nothing to stop.")
+            return
         if self._emulator.pid() is not None and self.home.outputs_file.exists():
             with step("Closing all sessions"):
                 self._close_sessions()
@@ -77,7 +81,7 @@ class Stack:
 
     def invoke(self, output: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Call one of the stack's functions directly, as its operator may."""
-        name = Deployment(self.home).outputs()[output]
+        name = self._function(output)
         functions = session(self.home).client("lambda", **client_options(self.home))
         answer = functions.invoke(FunctionName=name, Payload=json.dumps(payload).encode())
         content = json.loads(answer["Payload"].read() or b"null")
@@ -85,12 +89,20 @@ class Stack:
             raise Failure(f"{name} failed: {content}. See `make logs`.")
         return content or {}
 
+    def _function(self, output: str) -> str:
+        if self._emulator.pid() is None:
+            raise Failure("The stack is not running. Start it: `make up`.")
+        try:
+            return Deployment(self.home).outputs()[output]
+        except (ClientError, KeyError):
+            raise Failure("The stack is only half there. Run `make up`, which goes on where it stopped.") from None
+
     # Up
 
     def _check_tools(self) -> None:
         sam()
         tools = f"{CHECKOUT / '.tools' / 'bin'}:{os.environ.get('PATH', '')}"
-        for tool, remedy in (("uv", "Run `make setup`."), ("make", "Install it: apt-get install make.")):
+        for tool, remedy in (("uv", REMEDY), ("make", "Install it: apt-get install make.")):
             if shutil.which(tool, path=tools) is None:
                 raise Failure(f"`{tool}` is missing, which builds the layer. {remedy}")
         if not sandboxes.allowed():
@@ -104,7 +116,8 @@ class Stack:
         )
         for program, port, variable in ports:
             if program.pid() is not None and program.ports() != self.home.ports:
-                raise Failure(f"The stack runs on other ports: {program.ports()}. Stop it first, by `make down`.")
+                running = ", ".join(map(str, program.ports()))
+                raise Failure(f"The stack is up, on other ports: {running}. Use it there, or stop it: `make down`.")
             if program.pid() is None and not _is_free(port):
                 raise Failure(
                     f"Port {port} is in use by another program. Stop that one (`ss -ltnp 'sport = :{port}'` names "
@@ -139,7 +152,7 @@ class Stack:
                 if program.pid() is None:
                     raise Failure(f"The {program.name} ended. The last of {program.log}:\n\n{program.tail()}")
             if refusal.startswith("5") or time.monotonic() > deadline:
-                raise Failure(f"{url} did not answer with 200: {refusal}\nSee {self.home.logs}.")
+                raise Failure(f"{url} did not answer with 200: {refusal}\n`make logs` shows why.")
             time.sleep(0.05)
 
     # Down
@@ -155,7 +168,7 @@ class Stack:
                     return
                 time.sleep(0.25)
         except (Failure, ClientError, BotoCoreError, KeyError) as error:
-            console.print(f"[yellow]The sessions could not be closed: {error}[/]")
+            console.print(f"[yellow]The sessions could not be closed: {escape(str(error))}[/]")
 
 
 def _is_free(port: int) -> bool:
