@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from filepath_sdk import Filepath, Session
+from filepath_sdk import Filepath, Session, Unreachable
 from local.deployment import client_options, session
 from local.home import Home
 
@@ -75,4 +75,7 @@ def _history(home: Home, workflow_id: str) -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 30)
+    try:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 30)
+    except Unreachable as error:
+        sys.exit(f"{error}. `make up` starts the stack.")
