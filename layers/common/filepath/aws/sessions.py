@@ -142,15 +142,14 @@ def connected(session_id: str, instance: str, address: str, now: int) -> Session
     )
 
 
-def ready(session_id: str, now: int) -> bool:
-    """True for the one hello that made a starting session ready."""
-    changed = _changed(
+def ready(session_id: str, now: int) -> Session | None:
+    """The session for the one hello that made it ready, with the token that stands there then; None for others."""
+    return _changed(
         session_id,
         condition="#status = :starting",
         set={"status": SessionStatus.READY, "readyAt": now, "lastActive": now},
         values={"starting": SessionStatus.STARTING},
     )
-    return changed is not None
 
 
 def disconnected(session_id: str, address: str) -> None:
@@ -292,4 +291,5 @@ def _session(item: Item) -> Session:
     arguments = records.fields_of(Session, item)
     arguments["status"] = SessionStatus(item["status"])
     arguments |= {name: Reason(item[name]) for name in ("reason", "gone") if name in item}
+    arguments |= {"wake_state": WaitState(item["wakeState"])} if "wakeState" in item else {}
     return Session(**arguments)

@@ -54,7 +54,7 @@ def hello(connection: AgentConnection, params: Params) -> Params:
         sockets.post(str(before.connection_id), notification("superseded", {}))
     became_ready = sessions.ready(connection.session_id, now)
     if became_ready or session.wake_state is WaitState.LAUNCH:  # also where the first hello's wake-up was lost
-        executions.wake(session.wake_token)
+        executions.wake((became_ready or session).wake_token)
     if became_ready:
         _tell_session(connection.session_id)
     return {

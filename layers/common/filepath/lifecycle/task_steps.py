@@ -25,7 +25,7 @@ def run_command(workflow_id: str, token: str, entered: int) -> None:
     session = sessions.get(task.session_id)
     if session is None or is_settled_by_facts(task, session):
         executions.wake(token)
-    elif session.connection_id:
+    elif session.takes_tasks and session.connection_id:
         dispatch(task, session.connection_id)
 
 
