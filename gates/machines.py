@@ -106,5 +106,6 @@ def retries_of_everything(definition: Any) -> Iterator[str]:
     states: States = definition["States"]
     for name, state in states.items():
         for retry in state.get("Retry", []):
-            if vague := {"States.ALL", "States.Timeout", "States.HeartbeatTimeout"} & set(retry["ErrorEquals"]):
-                yield f"{name!r} retries {', '.join(sorted(vague))}; that would retry its own clocks too"
+            clocks = {"States.ALL", "States.Timeout", "States.HeartbeatTimeout"} & set(retry["ErrorEquals"])
+            if clocks and retry.get("MaxAttempts") != 0:
+                yield f"{name!r} retries {', '.join(sorted(clocks))}; that would retry its own clocks too"
