@@ -233,6 +233,27 @@ def test_a_key_asked_for_wrongly_or_with_what_is_not_built_is_refused(ada: Perso
     assert len(ada.get(LIST_KEYS).body["keys"]) == 1
 
 
+@pytest.mark.parametrize(("asked", "lasts"), [(None, 600), (3600, 600), (60, 60)])
+def test_a_key_made_with_a_key_ends_with_it_at_the_latest(
+    ada: Person, clock: Clock, asked: int | None, lasts: int
+) -> None:
+    scopes = sorted(ALL_SCOPES)
+    maker = ada.post(CREATE_KEY, {"name": "maker", "expiresInSeconds": 600, "scopes": scopes}).body["key"]
+    made = Rest(maker)("POST", CREATE_KEY, {"name": "made", "expiresInSeconds": asked}).body
+    clock.pass_(lasts - 5)
+    assert Rest(made["key"])("GET", "/api/credits").status == 200
+    clock.pass_(6)
+    assert Rest(made["key"])("GET", "/api/credits").status == 401
+
+
+def test_a_key_made_after_signing_in_outlives_the_token(anybody: Rest, clock: Clock) -> None:
+    token = signed_up(anybody).body["token"]
+    key = anybody("POST", CREATE_KEY, {"name": "ci"}, headers=bearer(token)).body["key"]
+    clock.pass_(31 * 24 * 3600)
+    assert anybody("GET", "/api/credits", headers=bearer(token)).status == 401
+    assert Rest(key)("GET", "/api/credits").status == 200
+
+
 # Credentials
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from filepath.aws import keys, logs, sessions, table
+from filepath.lifecycle import operator
 from filepath.protocol import End
 from filepath.session import Reason
 from functions.reconcile import handler
@@ -148,6 +149,65 @@ def test_closing_while_the_session_enters_its_wait_wakes_it(ada: Person, wire: W
     sandbox.hello()
     wire.before("UpdateItem", lambda: close(ada, sandbox.session_id))
     assert sandbox.platform.enter("live", sessionId=sandbox.session_id) in wire.woken
+
+
+def test_a_hello_whose_wake_up_was_lost_is_made_good_by_the_next(ada: Person, wire: Wire) -> None:
+    """The session was ready by then: whether it became so is not what to ask."""
+    sandbox = ada.sandbox()
+    sandbox.dial()
+    wire.refuse("SendTaskSuccess", "TaskTimedOut")
+    sandbox.hello()
+    assert sandbox.platform.session(sandbox.session_id).status == "ready"
+    assert sandbox.launch_token not in wire.woken
+    sandbox.dial()
+    sandbox.hello()
+    assert sandbox.launch_token in wire.woken
+
+
+def test_a_launch_that_is_tried_again_while_its_agent_says_hello_is_woken(
+    ada: Person, platform: Platform, wire: Wire
+) -> None:
+    """The new token came after the hello's look at the session and before it wrote that it is ready."""
+    sandbox = ada.sandbox()
+    sandbox.dial()
+    sandbox.heartbeat()
+    sandbox.dial()
+    later: list[str] = []
+    wire.before(
+        "PostToConnection",
+        lambda: later.append(platform.enter("launch_sandbox", sessionId=sandbox.session_id)),
+    )
+    sandbox.hello()
+    assert later
+    assert later[0] in wire.woken
+
+
+@pytest.mark.parametrize("cause", ["start_timeout", "launch_failed", "no_capacity"])
+def test_a_launch_that_failed_of_a_session_that_is_ready_is_none(ada: Person, platform: Platform, cause: str) -> None:
+    """Its agent said hello, and nobody came to tell the machine."""
+    sandbox = ada.sandbox()
+    sandbox.dial()
+    sandbox.hello()
+    answer = platform.step("close_session", sessionId=sandbox.session_id, cause=cause)
+    assert answer["decision"] == "live"
+    assert platform.session(sandbox.session_id).status == "ready"
+
+
+@pytest.mark.parametrize("who", ["caller", "operator"])
+def test_closing_again_does_not_wake_what_waits_for_the_sandbox_to_stop(
+    ada: Person, sandbox: Sandbox, wire: Wire, who: str
+) -> None:
+    """The session would be over, and counted off, while its sandbox runs on."""
+    close(ada, sandbox.session_id)
+    assert sandbox.live_token in wire.woken
+    token = sandbox.platform.enter("stop_sandbox", sessionId=sandbox.session_id)
+    if who == "caller":
+        close(ada, sandbox.session_id)
+    else:
+        assert operator.close_sessions("shutdown") == {"open": 1}
+    assert token not in wire.woken
+    sandbox.stopped()
+    assert token in wire.woken
 
 
 def test_a_sandbox_gone_before_its_session_waits_for_that_wakes_it(ada: Person, sandbox: Sandbox, wire: Wire) -> None:
@@ -430,6 +490,37 @@ def test_the_first_output_of_all_stored_while_the_task_is_settled_is_counted(
     assert sandbox.platform.task(workflow_id).output_bytes == logs.get(workflow_id).stored == 3
 
 
+def test_an_exit_that_comes_while_the_task_is_called_lost_counts(ada: Person, sandbox: Sandbox, wire: Wire) -> None:
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    sandbox.started(workflow_id)
+    sandbox.stopped()
+    wire.before("TransactWriteItems", lambda: sandbox.exit(workflow_id, 0, End("exited", 61_000, exit_code=4)))
+    settle(sandbox.platform, workflow_id)
+    task = sandbox.platform.task(workflow_id)
+    assert (task.status, task.exit_code, task.charged) == ("completed", 4, 2)
+
+
+def test_a_start_that_comes_while_the_task_is_called_lost_is_charged(ada: Person, sandbox: Sandbox, wire: Wire) -> None:
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    sandbox.stopped()
+    wire.before("TransactWriteItems", lambda: sandbox.started(workflow_id))
+    settle(sandbox.platform, workflow_id)
+    task = sandbox.platform.task(workflow_id)
+    assert task.started_at is not None
+    assert (task.status, task.charged) == ("lost", 1)
+
+
+def test_a_shutdown_in_a_session_that_nobody_closed_is_a_loss_and_no_cancel(ada: Person, sandbox: Sandbox) -> None:
+    """Its host ended the agent, which reports that before anybody else knows."""
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    sandbox.started(workflow_id)
+    task = sandbox.finish(workflow_id, end=End("shutdown", 700, signal="TERM"))
+    assert (task.status, task.reason, task.signal) == ("lost", "sandbox_stopped", "TERM")
+
+
 def test_what_became_of_a_task_is_decided_by_the_table_and_not_by_the_path(ada: Person, sandbox: Sandbox) -> None:
     """The machine's backstop rang, but the exit stands in the table: it completed."""
     workflow_id = ada.submit(sandbox.session_id)
@@ -529,6 +620,24 @@ def test_a_hello_on_a_new_connection_while_a_task_goes_to_the_old_one_gives_it_a
     assert workflow_id in sandbox.given()
 
 
+def test_a_sandbox_that_is_to_stop_gets_no_new_task(ada: Person, platform: Platform) -> None:
+    """Neither from its hello nor from the task's own machine."""
+    sandbox = ada.sandbox()
+    early, late = ada.submit(sandbox.session_id), ada.submit(sandbox.session_id)
+    sandbox.run(early)
+    close(ada, sandbox.session_id)
+    sandbox.dial()
+    sandbox.hello()
+    sandbox.heartbeat()
+    sandbox.run(late)
+    assert sandbox.given() == []
+    sandbox.stopped()
+    for workflow_id in (early, late):
+        settle(platform, workflow_id)
+        task = platform.task(workflow_id)
+        assert (task.status, task.reason, task.charged) == ("cancelled", "session_closed", 0)
+
+
 def test_a_doubled_hello_that_names_the_task_does_not_get_it_again(ada: Person, sandbox: Sandbox) -> None:
     workflow_id = ada.submit(sandbox.session_id)
     sandbox.run(workflow_id)
@@ -623,6 +732,36 @@ def test_a_launch_repeated_after_the_agent_came_launches_nothing_and_lets_go(ada
     token = sandbox.platform.enter("launch_sandbox", sessionId=sandbox.session_id)
     assert len(wire.asked("RunTask")) == 1
     assert token in wire.woken
+
+
+def test_a_launch_repeated_before_the_agent_that_came_said_hello_waits_for_the_hello(
+    ada: Person, platform: Platform, wire: Wire
+) -> None:
+    sandbox = ada.sandbox()
+    sandbox.dial()
+    token = platform.enter("launch_sandbox", sessionId=sandbox.session_id)
+    assert len(wire.asked("RunTask")) == 1
+    assert wire.woken == []
+    sandbox.hello()
+    assert wire.woken == [token]
+
+
+def test_a_session_closed_while_its_sandbox_is_launched_has_it_stopped(
+    ada: Person, platform: Platform, wire: Wire
+) -> None:
+    """The machine looked for a sandbox to stop before there was one."""
+    session_id = ada.open_session()
+
+    def end() -> None:
+        close(ada, session_id)
+        platform.enter("stop_sandbox", sessionId=session_id)
+        platform.step("end_session", sessionId=session_id)
+
+    wire.before("RunTask", end)
+    platform.enter("launch_sandbox", sessionId=session_id)
+    assert platform.session(session_id).status == "closed"
+    assert [call["task"] for call in wire.asked("StopTask")] == list(wire.sandboxes)
+    assert len(wire.sandboxes) == 1
 
 
 def test_a_session_closed_before_its_launch_is_not_launched(ada: Person, wire: Wire) -> None:

@@ -115,6 +115,14 @@ def test_a_session_that_closes_is_not_kept_alive_and_takes_no_task(ada: Person) 
     assert ada.money.held == 0
 
 
+def test_a_session_that_is_changed_by_others_all_the_while_is_unavailable(ada: Person, wire: Wire) -> None:
+    sandbox = ada.ready()
+    wire.refuse("UpdateItem", "TransactionConflictException", times=50)
+    answer = ada.post(f"{SESSIONS}/{sandbox.session_id}/keep-alive")
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert answer.body["error"]["retryable"]
+
+
 # Tasks
 
 
@@ -157,6 +165,26 @@ def test_sixteen_tasks_may_be_open_in_a_session_and_no_more(ada: Person) -> None
     assert (answer.status, answer.code) == (429, "quota_exceeded")
     assert answer.headers["retry-after"] == "5"
     assert ada.money.held == 16
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "status"),
+    [
+        ("StartExecution", "ServiceUnavailable", 503),
+        ("UpdateItem", "TransactionConflictException", 400),
+        ("SendTaskHeartbeat", "ThrottlingException", 400),
+    ],
+)
+def test_a_task_that_was_written_is_accepted_whatever_fails_afterwards(
+    ada: Person, wire: Wire, clock: Clock, operation: str, code: str, status: int
+) -> None:
+    """Or the caller would send it again, and pay for two."""
+    sandbox = ada.ready()
+    clock.pass_(100_000)
+    wire.refuse(operation, code, status, times=50)
+    ada.submit(sandbox.session_id)
+    assert wire.refusals_left < 50
+    assert ada.money.held == 5
 
 
 @pytest.mark.parametrize(
@@ -357,6 +385,37 @@ def test_a_limit_over_the_largest_read_is_refused(ada: Person) -> None:
     workflow_id = ada.submit(ada.open_session())
     assert ada.get(f"{TASKS}/{workflow_id}/output?limit={output.MAX_READ + 1}").status == 400
     assert ada.get(f"{TASKS}/{workflow_id}/output?limit={output.MAX_READ}").status == 200
+
+
+# What was kept for its time
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "/status"), ("GET", "/output"), ("POST", "/cancel")])
+def test_a_task_whose_time_is_over_is_not_found_though_the_table_still_has_it(
+    ada: Person, clock: Clock, method: str, path: str
+) -> None:
+    """DynamoDB's own deletion lags by days."""
+    workflow_id = ada.submit(ada.open_session())
+    clock.pass_(30 * 24 * 3600 - 60)
+    assert ada.rest(method, f"{TASKS}/{workflow_id}{path}").status in {200, 202}
+    clock.pass_(61)
+    answer = ada.rest(method, f"{TASKS}/{workflow_id}{path}")
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert ada.platform.task(workflow_id).workflow_id == workflow_id
+
+
+def test_what_the_bucket_has_deleted_is_not_found(ada: Person) -> None:
+    """It counts in days of its own."""
+    sandbox = ada.ready()
+    workflow_id = ada.submit(sandbox.session_id, "cat", stdin="x" * 20_000)
+    sandbox.run(workflow_id)
+    sandbox.output(workflow_id, 0, b"x" * 20_000)
+    paths = (f"{TASKS}/{workflow_id}", f"{TASKS}/{workflow_id}/output")
+    assert [ada.get(path).status for path in paths] == [200, 200]
+    for stored in clients.s3().list_objects_v2(Bucket="filepath-objects")["Contents"]:
+        clients.s3().delete_object(Bucket="filepath-objects", Key=stored["Key"])
+    for answer in map(ada.get, paths):
+        assert (answer.status, answer.code) == (404, "not_found")
 
 
 # Tickets

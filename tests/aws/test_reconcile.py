@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from filepath.protocol import End
 from functions.reconcile import handler
 from tests.aws.conftest import Clock
 from tests.aws.gateway import Invocation
@@ -79,6 +80,21 @@ def test_a_session_starting_over_a_minute_is_started_again_under_the_same_name(
     assert first["name"] == "wf_" + session_id[4:]
 
 
+def test_a_task_accepted_while_step_functions_was_down_runs_and_is_settled(
+    ada: Person, sandbox: Sandbox, wire: Wire, clock: Clock
+) -> None:
+    wire.refuse("StartExecution", "ServiceUnavailable", 503, times=50)
+    workflow_id = ada.submit(sandbox.session_id)
+    assert started(wire).count(workflow_id) == 0
+    wire.let_through()
+    clock.pass_(61)
+    reconcile()
+    assert started(wire).count(workflow_id) == 1
+    sandbox.run(workflow_id)
+    assert sandbox.finish(workflow_id).status == "completed"
+    assert (ada.money.held, ada.money.charged) == (0, 1)
+
+
 # Machines that failed without settling
 
 
@@ -108,6 +124,23 @@ def test_a_task_that_exited_and_whose_machine_still_waits_is_left_to_it(
     assert sandbox.platform.task(workflow_id).status == "queued"
 
 
+def test_a_step_that_failed_makes_no_task_lost(ada: Person, sandbox: Sandbox, wire: Wire, clock: Clock) -> None:
+    """What catches every failure of its machine leads to Settle, while the command runs on."""
+    workflow_id = ada.submit(sandbox.session_id)
+    wire.waiting.discard(sandbox.run(workflow_id))
+    sandbox.started(workflow_id)
+    sandbox.platform.step("settle", workflowId=workflow_id)
+    assert sandbox.platform.task(workflow_id).status == "running"
+    assert ada.money.held == 5
+    sandbox.output(workflow_id, 0, b"done\n")
+    assert sandbox.exit(workflow_id, 5, End("exited", 61_000, exit_code=3))["accepted"]
+    clock.pass_(61)
+    reconcile()
+    task = sandbox.platform.task(workflow_id)
+    assert (task.status, task.exit_code, task.output_bytes, task.charged) == ("completed", 3, 5, 2)
+    assert ada.money.held == 0
+
+
 def test_a_task_beyond_its_backstop_is_settled_as_lost(ada: Person, sandbox: Sandbox, wire: Wire, clock: Clock) -> None:
     workflow_id = ada.submit(sandbox.session_id, timeoutSeconds=60)
     sandbox.run(workflow_id)
@@ -132,6 +165,25 @@ def test_a_session_left_closing_by_its_machine_is_ended(
     assert sandbox.platform.session(sandbox.session_id).status == "closed"
     assert sandbox.platform.task(workflow_id).status == "cancelled"
     assert (ada.money.held, reconcile()) == (0, 0)
+
+
+def test_a_session_whose_sandbox_cannot_be_stopped_is_not_forgotten(
+    ada: Person, sandbox: Sandbox, wire: Wire, clock: Clock
+) -> None:
+    """It is counted, and looked at each minute, until ECS takes the order."""
+    ada.delete(f"/api/orchestrator/session/{sandbox.session_id}")
+    wire.refuse("StopTask", "AccessDeniedException", times=2)
+    with pytest.raises(Exception, match="AccessDenied"):
+        sandbox.platform.step("end_session", sessionId=sandbox.session_id)
+    clock.pass_(121)
+    assert reconcile() == 1
+    assert wire.refusals_left == 0
+    session = sandbox.platform.session(sandbox.session_id)
+    assert (session.status, session.gone) == ("closing", None)
+    assert reconcile() == 1
+    assert [call["task"] for call in wire.asked("StopTask")] == [sandbox.task_arn]
+    assert sandbox.platform.session(sandbox.session_id).status == "closed"
+    assert reconcile() == 0
 
 
 # Agents not heard of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import jsonschema
@@ -57,6 +58,8 @@ def test_an_empty_body_is_fine_where_nothing_is_required(ada: Person, body: str 
         '{"metadata": ' + '{"a":' * 900 + "1" + "}" * 901,
         '{"cpu": ' + "9" * 5000 + "}",
         "\x00",
+        '{"name": "a", "name": "b"}',
+        '{"metadata": {"k": "1", "k": "2"}}',
     ],
 )
 def test_a_body_that_is_no_json_object_is_refused(ada: Person, body: str) -> None:
@@ -86,6 +89,7 @@ def test_a_body_that_is_no_json_object_is_refused(ada: Person, body: str) -> Non
         ("idleTimeoutSeconds", 0),
         ("maxAgeSeconds", 59),
         ("metadata", {"k": None}),
+        ("metadata", {"": "x"}),
         ("sessionId", "ses_" + "0" * 20),
     ],
 )
@@ -126,6 +130,8 @@ def test_an_environment_that_is_too_large_is_too_large(ada: Person) -> None:
         ("POST", SESSION + "/ses_" + "0" * 20 + "/keep-alive", {"sessionId": "ses_" + "0" * 20}),
         ("GET", "/api/workflow/wf_short", None),
         ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?after=-1", None),
+        ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?after=" + "9" * 15, None),
+        ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?after=" + "9" * 5000, None),
         ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?format=raw", None),
         ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?stream=stdin", None),
     ],
@@ -167,6 +173,17 @@ def document(platform: Platform) -> dict[str, Any]:
     answer = platform.anybody()("GET", "/openapi.json")
     assert answer.status == 200
     return answer.body
+
+
+def test_the_page_and_the_document_work_wherever_the_stage_puts_them(
+    platform: Platform, document: dict[str, Any]
+) -> None:
+    """API Gateway has the stage in the path, the local door has not: nothing may be absolute."""
+    page = platform.anybody()("GET", "/docs")
+    assert page.status == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert re.findall(r"url: '([^']*)'", page.text) == ["openapi.json"]
+    assert document["servers"] == [{"url": "./"}]
 
 
 def test_the_document_describes_every_operation_and_no_other(document: dict[str, Any]) -> None:

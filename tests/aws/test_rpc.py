@@ -103,6 +103,25 @@ def test_only_what_is_ones_own_can_be_asked_for(ada: Person, bob: Person, socket
     assert Socket(CLIENTS_API).connect({"x-api-key": bob.key}, {"workflow": "wf_" + session_id[4:]}) == 200
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"session": "ses_" + "0" * 3000},
+        {"workflow": "wf_" + "0" * 3000},
+        {"workflow": "x" * 3000},
+        {"sessions": "all"},
+        {"session ": ""},
+        {"x" * 3000: "1"},
+    ],
+)
+def test_a_handshake_that_asks_for_what_cannot_be_is_refused(
+    ada: Person, socket: Socket, query: dict[str, str]
+) -> None:
+    """With 400, and not as our fault: DynamoDB takes keys of 1,024 bytes."""
+    assert socket.connect({"x-api-key": ada.key}, query) == 400
+    assert socket.connect(query={"ticket": "x" * 3000}) == 401
+
+
 # What is answered
 
 
@@ -147,6 +166,13 @@ def test_what_cannot_be_answered_is_refused_with_json_rpcs_code_and_the_envelope
     ada: Person, text: str, expected: tuple[Any, int, str]
 ) -> None:
     assert code_of(ada.listen().send(text)) == expected
+
+
+def test_an_id_that_cannot_be_sent_back_is_answered_without_it(ada: Person) -> None:
+    """Half of a surrogate pair can be written in JSON, but not in UTF-8."""
+    answer = ada.listen().send('{"jsonrpc":"2.0","id":"\\ud800","method":"getHealth"}')
+    assert code_of(answer) == (None, protocol.INVALID_REQUEST, "invalid_request")
+    assert "surrogate" in answer["error"]["message"]  # type: ignore[index]  # code_of has looked
 
 
 def test_a_message_over_the_limit_is_too_large(ada: Person) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,13 @@ from tests.aws.wire import Wire
 ONE = {"pk": "A", "sk": "1"}
 TWO = {"pk": "A", "sk": "2"}
 THREE = {"pk": "B", "sk": "1"}
+
+
+SINGLE_WRITES: dict[str, Callable[[], object]] = {
+    "PutItem": lambda: table.put(Put(ONE)),
+    "UpdateItem": lambda: table.update(Update(ONE, set={"count": 1})),
+    "DeleteItem": lambda: table.delete(Delete(ONE)),
+}
 
 
 def cancelled(*codes: str) -> dict[str, Any]:
@@ -129,6 +137,23 @@ def test_a_conflict_that_stays_is_unavailable_and_nothing_is_written(wire: Wire)
     with pytest.raises(Unavailable):
         table.transact([Put(ONE, new=True)])
     assert table.get(ONE) is None
+
+
+@pytest.mark.parametrize("operation", SINGLE_WRITES)
+def test_a_single_write_that_meets_a_transaction_is_tried_again(wire: Wire, operation: str) -> None:
+    """DynamoDB refuses it, and botocore takes that for the caller's mistake."""
+    wire.refuse(operation, "TransactionConflictException", times=3)
+    SINGLE_WRITES[operation]()
+    assert wire.refusals_left == 0
+    assert (table.get(ONE) is None) == (operation == "DeleteItem")
+
+
+@pytest.mark.parametrize("operation", SINGLE_WRITES)
+def test_a_single_write_that_keeps_meeting_transactions_is_unavailable(wire: Wire, operation: str) -> None:
+    wire.refuse(operation, "TransactionConflictException", times=50)
+    with pytest.raises(Unavailable):
+        SINGLE_WRITES[operation]()
+    assert 0 < wire.refusals_left < 49
 
 
 def test_a_failed_condition_beside_a_conflict_is_an_answer_and_not_tried_again(wire: Wire) -> None:

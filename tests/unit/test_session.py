@@ -97,6 +97,14 @@ def test_activity_is_noted_often_enough_for_the_alarm_never_to_ring_on_a_busy_se
     assert clock.heartbeat_seconds >= idle + debounce(idle)
 
 
+@given(IDLE_SECONDS, AGES)
+def test_while_tasks_are_open_the_alarm_rings_at_most_once_a_minute(idle: int, age: int) -> None:
+    """Each ring that finds the session busy is a part of the 25,000 events an execution has."""
+    clock = alarm(a_session(idle_seconds=idle, max_age_seconds=age, open_tasks=frozenset({"wf_1"})), NOW)
+    assert clock.heartbeat_seconds >= min(60, clock.timeout_seconds - 1)
+    assert clock.heartbeat_seconds <= max(60, idle + debounce(idle))
+
+
 def test_the_maximum_age_counts_from_when_the_sandbox_was_ready() -> None:
     assert alarm(a_session(ready_at=NOW - 60_000), NOW).timeout_seconds == 86_400 - 60
     assert alarm(STARTING, NOW).timeout_seconds == 86_400
@@ -147,6 +155,12 @@ def test_a_session_whose_sandbox_is_gone_ends_even_where_nobody_wrote_that_it_cl
     """Between the two writes of who declares it gone: or its machine would wake and wait in turn, without end."""
     gone = a_session(gone=Reason.OOM, open_tasks=frozenset({"wf_1"}))
     assert closing_reason(gone, cause, NOW) is Reason.OOM
+
+
+@pytest.mark.parametrize("cause", ["start_timeout", "launch_failed", "no_capacity"])
+def test_a_launch_that_failed_ends_a_session_only_while_it_is_not_ready(cause: str) -> None:
+    assert closing_reason(STARTING, cause, NOW) == cause
+    assert closing_reason(READY, cause, NOW) is None
 
 
 @pytest.mark.parametrize("reason", Reason)

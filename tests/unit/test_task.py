@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from filepath.protocol import End
 from filepath.session import ASKED_FOR, Reason, Session, SessionStatus
-from filepath.task import TERMINAL, Outcome, Task, TaskStatus, backstop_seconds, is_settled_by_facts, outcome
+from filepath.task import (
+    TERMINAL,
+    Outcome,
+    Task,
+    TaskStatus,
+    backstop_seconds,
+    is_decidable,
+    is_settled_by_facts,
+    outcome,
+)
 
 NOW = 1_800_000_000_000
 SESSION = Session(
@@ -126,6 +135,12 @@ def test_a_task_whose_sandbox_went_is_lost_and_ran_until_it_was_last_heard_of(re
     assert outcome(exited(End("shutdown", 700, signal="TERM")), session).status is TaskStatus.LOST
 
 
+def test_an_agent_that_was_shut_down_while_nobody_closed_its_session_has_lost_its_task() -> None:
+    """Its host did it, and that the sandbox is gone is not known yet."""
+    became = outcome(exited(End("shutdown", 700, signal="TERM")), SESSION)
+    assert became == Outcome(TaskStatus.LOST, "sandbox_stopped", None, "TERM", 700)
+
+
 @pytest.mark.parametrize("reason", [Reason.START_TIMEOUT, Reason.NO_CAPACITY, Reason.LAUNCH_FAILED])
 def test_a_task_whose_sandbox_never_came_has_failed_and_costs_nothing(reason: Reason) -> None:
     never = replace(GONE, ready_at=None, reason=reason)
@@ -161,6 +176,16 @@ def test_nothing_is_settled_while_a_sandbox_may_still_report(task: Task, session
 def test_an_exit_a_gone_sandbox_and_an_early_cancel_each_settle(task: Task, session: Session) -> None:
     assert is_settled_by_facts(task, session)
     assert not is_settled_by_facts(RUNNING, SESSION)
+
+
+@given(TASKS, SESSIONS, st.integers(0, 300 + 905))
+def test_within_its_time_only_facts_decide_what_became_of_a_task(task: Task, session: Session, passed: int) -> None:
+    assert is_decidable(task, session, NOW + passed * 1000) == is_settled_by_facts(task, session)
+
+
+@given(TASKS, SESSIONS, st.integers(1, 10**9))
+def test_a_task_beyond_its_backstop_is_decided_without_a_report(task: Task, session: Session, late_ms: int) -> None:
+    assert is_decidable(task, session, NOW + (300 + 905) * 1000 + late_ms)
 
 
 @given(st.integers(1, 86_400))
