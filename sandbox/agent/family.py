@@ -56,15 +56,23 @@ class Marks:
 def members(leader: int, mark: int | None, leaders: Collection[int]) -> list[Relation]:
     """The living processes of the command whose first process is or was `leader`. `leaders` are the first processes
     of all commands that are not over yet."""
-    roots = {pid for pid in _children() if pid not in leaders and _belongs(pid, leader, mark)}
-    if leader in leaders:
-        roots.add(leader)
-    return _living(_all(), roots) if roots else []
+    roots = _roots(leader, mark, leaders)
+    if not roots:
+        return []
+    relations = _all()
+    # Again, and last: whoever lost its parent during that long read is below nobody there, but the agent's child now.
+    return _living(relations, roots | _roots(leader, mark, leaders))
 
 
 def descendants() -> list[Relation]:
     """All living descendants of the agent."""
     return _living(_all(), set(_children()))
+
+
+def _roots(leader: int, mark: int | None, leaders: Collection[int]) -> set[int]:
+    """The agent's children that the command's other processes descend from."""
+    own = {leader} if leader in leaders else set()
+    return own | {pid for pid in _children() if pid not in leaders and _belongs(pid, leader, mark)}
 
 
 def _belongs(pid: int, leader: int, mark: int | None) -> bool:
@@ -76,13 +84,13 @@ def _living(relations: dict[int, Relation], roots: set[int]) -> list[Relation]:
     children: dict[int, list[int]] = {}
     for relation in relations.values():
         children.setdefault(relation.parent, []).append(relation.pid)
-    found, queue = [], list(roots)
+    found, queue = set(), list(roots)
     while queue:
         pid = queue.pop()
         queue.extend(children.get(pid, ()))
         if pid in relations and not relations[pid].is_zombie:
-            found.append(relations[pid])
-    return found
+            found.add(relations[pid])
+    return list(found)
 
 
 def _all() -> dict[int, Relation]:

@@ -63,6 +63,17 @@ async def test_what_ignores_the_signal_is_killed_after_the_grace(peer: PlatformP
     assert agent.descendants() == []
 
 
+async def test_the_signal_reaches_what_left_the_group_however_the_others_die_meanwhile(
+    peer: PlatformPeer, agent: AgentProcess
+) -> None:
+    peer.grace_seconds = 20
+    logs = [await peer.execute(f"wf_{n}", TREE) for n in range(20)]
+    await peer.until(lambda: all(log.data for log in logs))
+    for n in range(20):
+        await peer.signal(f"wf_{n}", "TERM")
+    await peer.until(lambda: all(log.exit for log in logs), seconds=5)
+
+
 async def test_a_second_kill_does_not_wait_for_the_grace(peer: PlatformPeer, agent: AgentProcess) -> None:
     peer.grace_seconds = 20
     log = await peer.execute("wf_a", "trap '' TERM; echo up; sleep 317; sleep 318")
@@ -203,7 +214,7 @@ async def test_a_stopped_task_is_remembered(peer: PlatformPeer, agent: AgentProc
 async def test_a_closed_session_ends_the_agent_and_what_runs_and_waits_for_no_answer(
     peer: PlatformPeer, agents: Agents, way: str
 ) -> None:
-    peer.heartbeat_seconds = 0.2
+    peer.heartbeat_seconds, peer.grace_seconds = 0.2, 0.3
     agent = agents.start()
     asked = await peer.execute("wf_asked", "trap 'touch asked; exit' TERM; echo $$; while :; do sleep 0.05; done")
     killed = await peer.execute("wf_killed", "trap '' TERM; echo $$; sleep 361; sleep 362")
