@@ -128,6 +128,18 @@ def test_closing_a_session_ends_its_tasks_with_their_output(fp: Filepath) -> Non
     assert result.stdout == "first\nlast words\n"
 
 
+def test_closing_twice_cuts_no_last_words_short(fp: Filepath) -> None:
+    session = fp.sessions.create()
+    task = session.start("trap 'sleep 2; echo saved; exit 0' TERM; echo first; while :; do sleep 0.1; done")
+    next(event for event in task.events() if getattr(event, "data", b""))
+    session.close()
+    eventually(session.refresh, lambda info: info.status == "closing")
+    session.close()
+    result = task.wait(60)
+
+    assert (result.status, result.exit_code, result.stdout) == ("cancelled", 0, "first\nsaved\n")
+
+
 def test_a_broken_line_alone_makes_no_task_lost(stack: RunningStack, session: Session) -> None:
     session.run("true")
     task = session.start("sleep 4; echo still here")
