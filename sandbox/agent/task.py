@@ -98,7 +98,7 @@ class Task:
             return Outcome(End("not_started", 0, message=f"the agent could not start it: {type(error).__name__}"), 0)
         self._process.pipes.release()  # a delivery that failed makes no room any more
         self._delivery.forget()
-        self._process.terminate("exited")
+        self._process.terminate("failed")
         end = await self._process.end()
         return Outcome(replace(end, message=_FAILED), self._delivery.written)
 

@@ -241,7 +241,7 @@ async def test_a_report_refused_for_good_ends_the_command_and_its_end_is_reporte
     peer.answers = lambda received: received.method != method or failure(received.text, retryable=False)
     log = await peer.run(TREE)
     assert log.exit
-    assert (log.exit.cause, log.exit.signal, log.exit.leftovers) == ("exited", "TERM", 0)
+    assert (log.exit.cause, log.exit.signal, log.exit.leftovers) == ("failed", "TERM", 0)
     assert log.exit.message
     assert agent.descendants() == []
 
@@ -258,7 +258,7 @@ async def test_a_command_that_the_agent_fails_at_is_ended_and_its_end_is_reporte
     peer.answers = store_and_answer_nonsense
     log = await peer.run("yes")
     assert log.exit
-    assert (log.exit.cause, log.exit.signal, log.exit.leftovers) == ("exited", "TERM", 0)
+    assert (log.exit.cause, log.exit.signal, log.exit.leftovers) == ("failed", "TERM", 0)
     assert [told.params["outputBytes"] for told in peer.of("exit")] == [0, len(log.data)]
     peer.answers = lambda _: True
     assert (await peer.run("echo next")).text() == "next\n"

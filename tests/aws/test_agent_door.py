@@ -107,6 +107,10 @@ def test_a_fault_of_ours_is_left_to_api_gateway_to_answer(sandbox: Sandbox, wire
         sandbox.socket.send(protocol.request(1, "heartbeat", {"tasks": []}))
 
 
-def test_a_connection_that_is_not_known_is_told_to_connect_again(sandbox: Sandbox) -> None:
-    refused = Socket(AGENTS_API).refusal("hello", tasks=[])
-    assert refused["data"]["error"]["code"] == "session_closed"
+def test_a_connection_that_is_not_known_is_closed_so_that_its_agent_connects_again(
+    sandbox: Sandbox, wire: Wire
+) -> None:
+    """Its `$disconnect` came before its last message."""
+    unknown = Socket(AGENTS_API)
+    assert unknown.send(protocol.request(1, "hello", {"tasks": []})) is None
+    assert len(wire.asked("DeleteConnection")) == 1

@@ -196,3 +196,10 @@ def test_the_backstop_leaves_room_for_start_deadline_grace_and_drain(timeout: in
 @pytest.mark.parametrize("status", TaskStatus)
 def test_a_task_is_over_in_all_states_but_the_first_two(status: TaskStatus) -> None:
     assert replace(QUEUED, status=status).is_over == (status not in {"queued", "running"}) == (status in TERMINAL)
+
+
+def test_a_task_that_the_agent_failed_at_is_failed_and_shows_what_wait_said() -> None:
+    end = End("failed", 1500, signal="TERM", message="the agent could not go on")
+    became = outcome(exited(end), SESSION)
+    assert (became.status, became.reason, became.signal) == (TaskStatus.FAILED, "agent_failed", "TERM")
+    assert became.message == "the agent could not go on"

@@ -37,7 +37,7 @@ SERVER_ERROR = -32000
 Params = dict[str, Any]
 MessageId = str | int
 Stream = Literal["stdout", "stderr"]
-EndCause = Literal["exited", "timed_out", "cancelled", "shutdown", "not_started"]
+EndCause = Literal["exited", "timed_out", "cancelled", "shutdown", "failed", "not_started"]
 
 
 class ProtocolError(ValueError):
@@ -313,8 +313,8 @@ class End:
     """How a command's process ended: what `wait` said, and why it came to that.
 
     Exactly one of `exit_code` and `signal` (a name: "KILL") is set, except for cause "not_started": the command
-    never ran, `message` says why. `run_ms` is the agent's monotonic time from start to end. `leftovers` counts the
-    processes that outlived the command.
+    never ran, `message` says why. Cause "failed": the agent could not go on with it and ended it. `run_ms` is the
+    agent's monotonic time from start to end. `leftovers` counts the processes that outlived the command.
     """
 
     cause: EndCause

@@ -71,6 +71,9 @@ class Task:
     def is_over(self) -> bool:
         return self.status in TERMINAL
 
+    def has_expired(self, now: int) -> bool:
+        return self.expires_at is not None and self.expires_at * 1000 <= now
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -121,8 +124,9 @@ def _observed(end: End, task: Task, session: Session) -> Outcome:
         "timed_out": (TaskStatus.TIMED_OUT, "timeout"),
         "cancelled": (TaskStatus.CANCELLED, "cancelled"),
         "shutdown": _shut_down(session),
+        "failed": (TaskStatus.FAILED, "agent_failed"),
     }[end.cause]
-    return Outcome(status, reason, end.exit_code, end.signal, end.run_ms)
+    return Outcome(status, reason, end.exit_code, end.signal, end.run_ms, end.message)
 
 
 def _shut_down(session: Session) -> tuple[TaskStatus, str]:

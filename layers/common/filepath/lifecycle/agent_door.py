@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from filepath import clock, ids
 from filepath.authentication import bearer
-from filepath.aws import clients, connections, sessions
+from filepath.aws import clients, connections, sessions, sockets
 from filepath.aws.connections import AgentConnection
-from filepath.errors import FilepathError, SessionClosed, Unavailable
+from filepath.errors import FilepathError, Unavailable
 from filepath.lifecycle import agent_messages
 from filepath.log import logger
 from filepath.protocol import SERVER_ERROR, MessageId, ProtocolError, Request, failure, parse, success
@@ -38,11 +38,12 @@ def disconnect(event: Event) -> None:
 
 def message(event: Event) -> str | None:
     connection = connections.agent(address(event))
+    if connection is None:
+        sockets.disconnect(address(event))  # its `$disconnect` came before this: the agent is to connect again
+        return None
     message_id: MessageId | None = None
     request_id = event["requestContext"]["requestId"]
     try:
-        if connection is None:
-            raise SessionClosed("This connection is not known any more. Connect again.")
         request = parse(event.get("body") or "")
         if not isinstance(request, Request):
             return None

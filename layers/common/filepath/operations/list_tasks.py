@@ -35,5 +35,6 @@ def list_tasks(context: Context, request: ListTasks) -> Tasks:
         session = own_session(context.caller, request.session_id)
         after = position(request.next_token, f"{ids.session_workflow_id(session.session_id)}[{ids.ALPHABET}]+")
         found, last = tasks.of_session(session.session_id, after, request.limit)
-    shown = [task_view(task) for task in found if request.status in {None, task.status}]
+    kept = [task for task in found if not task.has_expired(context.now)]
+    shown = [task_view(task) for task in kept if request.status in {None, task.status}]
     return Tasks(workflows=shown, next_token=next_token(last))

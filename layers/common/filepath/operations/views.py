@@ -133,8 +133,7 @@ def own_session(caller: Caller, session_id: str) -> Session:
 def own_task(caller: Caller, workflow_id: str) -> Task:
     """Raises NotFound."""
     task = tasks.get(workflow_id) if ids.is_task(workflow_id) else None
-    expired = task is not None and task.expires_at is not None and task.expires_at * 1000 <= clock.now_ms()
-    if task is None or expired or task.user_id != caller.user_id:
+    if task is None or task.has_expired(clock.now_ms()) or task.user_id != caller.user_id:
         raise NotFound("There is no such workflow. List the workflows to see which there are.")
     return task
 
