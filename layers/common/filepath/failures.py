@@ -44,11 +44,22 @@ def subject(message: BaseModel) -> dict[str, str]:
 
 def _invalid(error: ValidationError) -> FilepathError:
     problems = [
-        {"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"]}
+        {"field": ".".join(map(str, problem["loc"])), "problem": _problem(problem["type"], problem["msg"])}
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-    first = problems[0]
-    return InvalidRequest(
-        f"{first['field'] or 'The request'}: {first['problem']}. Correct it and send it again.",
-        details={"fields": problems},
-    )
+    said = "; ".join(f"{each['field'] or 'the request'}: {each['problem']}" for each in problems[:_SAID])
+    return InvalidRequest(f"{said.rstrip('.')}. Correct it and send it again.", details={"fields": problems})
+
+
+_SAID = 3
+"""Problems named in the message itself; all are in its details."""
+_PROBLEMS = {
+    "extra_forbidden": "is no field of this call",
+    "missing": "is required",
+    "string_pattern_mismatch": "is not of the form that it should have",
+}
+
+
+def _problem(kind: str, message: str) -> str:
+    """The words of pydantic where they help a caller, ours where they speak of models and patterns."""
+    return _PROBLEMS.get(kind, message.removeprefix("Value error, "))

@@ -25,7 +25,9 @@ class CreateSession(Model):
     env: Environment = {}
     """Set for every task of the session."""
     idle_timeout_seconds: Annotated[int, Field(ge=1, le=604_800)] = 86_400
+    """After so long without a task, or a keep-alive, it closes by itself."""
     max_age_seconds: Annotated[int, Field(ge=60, le=2_592_000)] = 604_800
+    """After so long it closes whatever runs in it."""
     metadata: Metadata = {}
 
 

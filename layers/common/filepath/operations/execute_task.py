@@ -41,7 +41,9 @@ class ExecuteTask(Model):
     """Counted from when it starts. Decides how many credits are held: one for each started minute."""
     env: Environment = {}
     cwd: Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(without_nul)] | None = None
+    """Where it starts; `/workspace` unless given."""
     stdin: Annotated[str, AfterValidator(_stdin)] | None = None
+    """What it reads, to the end; nothing unless given."""
     metadata: Metadata = {}
 
 

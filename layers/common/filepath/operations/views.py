@@ -41,10 +41,13 @@ class TaskStatusView(Model):
     kind: Literal["task", "session"] = "task"
     status: str
     progress: int | None = None
+    """0 to 100, as the command told with `progress`; null until it did."""
     message: str | None = None
     exit_code: int | None = None
     signal: str | None = None
+    """The name of the signal that ended it, without SIG; exactly one of this and `exitCode` is set when it ran."""
     reason: str | None = None
+    """Why it did not run to its own end."""
     credits_charged: int | None = None
     output_bytes: int | None = None
     started_at: str | None = None

@@ -30,6 +30,7 @@ def application() -> FastAPI:
         version="1",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     for operation in registry.operations().values():
         app.add_api_route(

@@ -31,6 +31,16 @@ _ERROR_SCHEMA = {
         }
     },
 }
+_TAGS = (
+    ("/api/auth/api-key", "API keys"),
+    ("/api/auth", "Account"),
+    ("/api/credits", "Account"),
+    ("/api/orchestrator/session", "Sessions"),
+    ("/api/orchestrator", "Tasks"),
+    ("/api/workflow", "Tasks"),
+    ("/", "Platform"),
+)
+"""The first that fits counts."""
 _ANY_CALL = (errors.InvalidRequest, errors.RateLimited, errors.Unavailable, errors.InternalError)
 _CALL_WITH_CREDENTIAL = (errors.Unauthenticated, errors.Forbidden)
 
@@ -41,11 +51,17 @@ def described(operation: Operation) -> dict[str, Any]:
     """
     return {
         "summary": operation.summary,
+        "tags": [_tag(operation)],
         "description": operation.description,
         "responses": _responses(operation),
         "openapi_extra": _inputs(operation) | ({"security": []} if operation.public else {}),
         "response_model": None,
     }
+
+
+def _tag(operation: Operation) -> str:
+    """What the operation is about, by its path: `/api/orchestrator/session` is about sessions."""
+    return next(tag for prefix, tag in _TAGS if operation.path.startswith(prefix))
 
 
 def install(app: FastAPI) -> None:
