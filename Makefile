@@ -89,7 +89,7 @@ invite: $(READY) ## Make an invitation to sign up
 	@$(LOCAL) invite
 
 grant: $(READY) ## Give an account credits: make grant EMAIL=a@b.c CREDITS=100
-	@: "$${EMAIL:?say whose: make grant EMAIL=a@b.c CREDITS=100}" "$${CREDITS:?say how many: make grant EMAIL=a@b.c CREDITS=100}"
+	@[ -n "$${EMAIL:-}" ] && [ -n "$${CREDITS:-}" ] || { echo "Say whose and how many: make grant EMAIL=a@b.c CREDITS=100" >&2; exit 2; }
 	@$(LOCAL) grant "$$EMAIL" "$$CREDITS"
 
 ##@ Tests

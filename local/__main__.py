@@ -32,6 +32,8 @@ def logs(home: Home, _arguments: argparse.Namespace) -> None:
 
 
 def env(home: Home, _arguments: argparse.Namespace) -> None:
+    if not Stack(home).is_up():
+        print("The stack is not running. Start it: make up", file=sys.stderr)
     print(f"export FILEPATH_URL={home.front_url}")
     print(f"export FILEPATH_SOCKET_URL={home.socket_url}")
 
@@ -50,7 +52,7 @@ def invite(home: Home, _arguments: argparse.Namespace) -> None:
 def grant(home: Home, arguments: argparse.Namespace) -> None:
     wanted = {"action": "grant", "email": arguments.email, "credits": arguments.credits}
     answer = Stack(home).invoke("OperatorFunction", wanted)
-    print(f"{answer['email']} has {answer['balance']} credits.")
+    print(f"Granted {answer['granted']} credits to {answer['email']}, who has {answer['balance']} now.")
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:

@@ -86,7 +86,9 @@ class Stack:
         answer = functions.invoke(FunctionName=name, Payload=json.dumps(payload).encode())
         content = json.loads(answer["Payload"].read() or b"null")
         if answer.get("FunctionError"):
-            raise Failure(f"{name} failed: {content}. See `make logs`.")
+            raise Failure(
+                f"{output.removesuffix('Function')}: {content.get('errorMessage', content)}. See `make logs`."
+            )
         return content or {}
 
     def _function(self, output: str) -> str:
