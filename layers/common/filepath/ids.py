@@ -96,7 +96,3 @@ def hashed(secret: str) -> str:
 def derived(secret: str, purpose: str) -> bytes:
     """32 bytes that only the holder of `secret` can have made again."""
     return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).digest()
-
-
-def same_secret(given: str, stored_hash: str) -> bool:
-    return hmac.compare_digest(hashed(given), stored_hash)

@@ -105,7 +105,6 @@ class Session:
     connection_id: str | None = None
     instance: str | None = None
     token: str | None = None
-    token_hash: str | None = None
     task_arn: str | None = None
     wake_token: str | None = None
     wake_state: WaitState | None = None

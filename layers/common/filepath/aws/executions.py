@@ -44,13 +44,6 @@ def wake(token: str | None) -> bool:
     return _send(token, lambda known: clients.stepfunctions().send_task_success(taskToken=known, output="{}"))
 
 
-def fail(token: str | None, error: str, cause: str) -> bool:
-    return _send(
-        token,
-        lambda known: clients.stepfunctions().send_task_failure(taskToken=known, error=error, cause=cause),
-    )
-
-
 def beat(token: str | None) -> bool:
     """Winds the alarm clock of a waiting state up again."""
     return _send(token, lambda known: clients.stepfunctions().send_task_heartbeat(taskToken=known))
