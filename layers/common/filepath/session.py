@@ -104,9 +104,9 @@ class Session:
     last_heard: int | None = None
     connection_id: str | None = None
     instance: str | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     task_arn: str | None = None
-    wake_token: str | None = None
+    wake_token: str | None = field(default=None, repr=False)
     wake_state: WaitState | None = None
 
     @property

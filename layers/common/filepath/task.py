@@ -63,7 +63,7 @@ class Task:
     charged: int | None = None
     output_bytes: int | None = None
     finished_at: int | None = None
-    wake_token: str | None = None
+    wake_token: str | None = field(default=None, repr=False)
     expires_at: int | None = None
     """In seconds, as DynamoDB's TTL wants it, which lags by days: from then on the task counts as gone."""
 
