@@ -74,19 +74,21 @@ class Log:
     progress: float | None = None
     cancelled: bool = False
     charged: int | None = None
+    reason: str | None = None
+    message: str | None = None
     process: subprocess.Popen[bytes] | None = None
 
     def shown(self) -> Json:
-        over = self.status in ("completed", "cancelled", "lost", "timed_out")
+        over = self.status in ("completed", "cancelled", "lost", "timed_out", "failed")
         return {
             "workflowId": self.workflow_id,
             "sessionId": self.session_id,
             "status": self.status,
             "progress": self.progress,
-            "message": None,
+            "message": self.message,
             "exitCode": self.exit_code,
             "signal": self.signal,
-            "reason": None,
+            "reason": self.reason,
             "creditsCharged": self.charged,
             "outputBytes": self.size if over else None,
             "startedAt": AT,
@@ -219,6 +221,12 @@ class Platform:
         with self._lock:
             task.exit_code, task.signal, task.charged = exit_code, signal_name, 1
             task.status = "cancelled" if task.cancelled else "completed"
+            known = {name: value for name, value in task.shown().items() if value is not None}
+            self.tell({"type": "status", **self._event(task), **known})
+
+    def never_start(self, task: Log, message: str) -> None:
+        with self._lock:
+            task.status, task.reason, task.message, task.charged = "failed", "not_started", message, 0
             known = {name: value for name, value in task.shown().items() if value is not None}
             self.tell({"type": "status", **self._event(task), **known})
 
@@ -375,7 +383,13 @@ class Platform:
         if isinstance(arguments[0], str):
             task = self._task(arguments[0])
             return {**task.shown(), "task": task.command}
-        return {"workflows": [task.shown() for task in self.tasks.values()], "nextToken": None}
+        wanted = arguments[0].get("sessionId")
+        rows = [
+            {**task.shown(), "task": task.command, "createdAt": AT}
+            for task in reversed(self.tasks.values())
+            if wanted in (None, task.session_id)
+        ]
+        return {"workflows": rows, "nextToken": None}
 
     def get_workflow_status(self, workflow_id: str, _: Json, __: Json) -> Json:
         return self._task(workflow_id).shown()

@@ -92,7 +92,7 @@ def test_an_interrupt_cancels_the_command_and_shows_its_last_words(
         assert process.stdout.readline() == b"up\n"
         process.send_signal(number)
         out, err = process.communicate(timeout=10)
-    assert (process.returncode, out, err) == (128 + number, b"bye\n", b"")
+    assert (process.returncode, out, err) == (128 + number, b"bye\n", b"filepath: cancelled, wf_1\n")
     assert platform.tasks["wf_1"].cancelled
     assert platform.sessions["ses_1"]["status"] == "closing"
 
@@ -158,6 +158,57 @@ def test_signin_makes_another_key_for_an_account_that_exists(platform: Platform,
     assert shell("signup", "--email", "a@example.com")[0] == 1
     assert shell("signin", "--email", "a@example.com", "--json")[0] == 0
     assert len(platform.keys) == 2
+
+
+def test_signup_without_a_terminal_says_how_to_give_the_password(platform: Platform, tmp_path: Path) -> None:
+    shell = Shell(tmp_path, FILEPATH_URL=platform.url)
+    code, out, err = shell("signup", "--email", "a@example.com")
+    assert (code, out) == (1, b"")
+    assert b"What to do: Set FILEPATH_PASSWORD." in err
+    assert platform.requests == []
+
+
+def test_signup_for_an_address_that_has_an_account_points_to_signin(platform: Platform, tmp_path: Path) -> None:
+    shell = Shell(tmp_path, FILEPATH_URL=platform.url, FILEPATH_PASSWORD="a long password")
+    shell("signup", "--email", "a@example.com")
+    _, _, err = shell("signup", "--email", "a@example.com")
+    assert b"What to do: Use `filepath signin`." in err
+
+
+def test_without_a_deployment_the_ways_to_name_one_are_told(tmp_path: Path) -> None:
+    code, _, err = Shell(tmp_path)("credits")
+    assert code == 1
+    assert b"--url" in err
+    assert b"filepath signup" in err
+
+
+def test_a_url_without_its_scheme_is_told_so(tmp_path: Path) -> None:
+    code, _, err = Shell(tmp_path, FILEPATH_URL="localhost:8080")("credits")
+    assert code == 1
+    assert b"lacks its scheme: localhost:8080" in err
+
+
+def test_tasks_are_listed_with_how_they_ended(shell: Shell) -> None:
+    shell("run", "--", "exit 3")
+    shell("run", "--", "echo " + "x" * 80)
+    rows = shell("tasks", "list", "--session", "ses_1")[1].decode().splitlines()
+    assert rows[1].split() == ["wf_1", "completed", "3", "2026-11-22", "20:00:00+00:00", "exit", "3"]
+    assert len(rows) == 2
+    documents = json.loads(shell("--json", "tasks", "list", "--limit", "1")[1])["workflows"]
+    assert [one["workflowId"] for one in documents] == ["wf_2"]
+    assert b"echo xxx" in shell("tasks", "list")[1]
+
+
+def test_a_command_that_never_ran_says_why_and_claims_no_output(platform: Platform, shell: Shell) -> None:
+    with shell.start("run", "--", "# played by the test") as process:
+        while "wf_1" not in platform.tasks:
+            assert process.poll() is None
+            time.sleep(0.02)
+        platform.never_start(platform.tasks["wf_1"], "no such directory or program: /workspace/nowhere")
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert b"(not_started): no such directory or program: /workspace/nowhere" in err
+    assert b"has its output" not in err
 
 
 def test_keys_are_made_listed_and_revoked(platform: Platform, shell: Shell) -> None:

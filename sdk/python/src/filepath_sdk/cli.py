@@ -8,6 +8,7 @@ imported where it is needed, so that `--help` and wrong calls answer at once.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shlex
@@ -22,11 +23,11 @@ import typer
 
 from filepath_sdk import config
 from filepath_sdk._version import __version__
-from filepath_sdk.errors import FilepathError, NotConfigured
+from filepath_sdk.errors import Conflict, FilepathError, NotConfigured, Unauthenticated
 
 if TYPE_CHECKING:
     from filepath_sdk.client import Filepath
-    from filepath_sdk.models import Result, TaskEvent
+    from filepath_sdk.models import Result, TaskEvent, TaskInfo
     from filepath_sdk.session import Session
     from filepath_sdk.task import Task, Watch
 
@@ -34,6 +35,9 @@ TIMED_OUT = 124
 """As `timeout(1)` exits."""
 CANCEL_PATIENCE = 30.0
 """Seconds in which a cancelled command is expected to be over: a grace, a kill, and a report."""
+
+COMMAND_SHOWN = 50
+"""Characters of a command in a list."""
 
 ALL_SCOPES = [
     *(f"{what}:{how}" for what in ("sessions", "tasks", "files") for how in ("read", "write")),
@@ -49,14 +53,24 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+tasks_app = typer.Typer(help="Tasks: list.", no_args_is_help=True, rich_markup_mode=None)
 keys_app = typer.Typer(help="API keys: create, list, delete.", no_args_is_help=True, rich_markup_mode=None)
 sessions_app = typer.Typer(help="Sessions: create, list, close.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys_app, name="keys")
 app.add_typer(sessions_app, name="sessions")
+app.add_typer(tasks_app, name="tasks")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+def _here_or_before(context: typer.Context, value: bool) -> bool:
+    """`filepath --json COMMAND` is `filepath COMMAND --json`."""
+    return value or bool(context.find_root().params.get("as_json"))
+
+
+AsJson = Annotated[
+    bool, typer.Option("--json", callback=_here_or_before, help="Print one JSON document instead of text.")
+]
 Url = Annotated[str | None, typer.Option("--url", help="The deployment; FILEPATH_URL, or that of signup.")]
-WorkflowId = Annotated[str, typer.Argument(metavar="WF", help="A task's workflow id, wf_…")]
+WorkflowId = Annotated[str, typer.Argument(metavar="WORKFLOW", help="A task's workflow id, wf_…")]
 Pairs = Annotated[list[str] | None, typer.Option("--env", "-e", metavar="K=V", help="May be repeated.")]
 
 
@@ -102,14 +116,26 @@ def _report(error: FilepathError, *, as_json: bool) -> None:
 def _connect(url: str | None = None) -> Filepath:
     from filepath_sdk.client import Filepath
 
-    stored = config.load()
-    target = url or os.environ.get("FILEPATH_URL") or stored.url
-    key = os.environ.get("FILEPATH_API_KEY") or stored.key_for(target)
-    if target and not key:
+    target = _deployment(url)
+    key = os.environ.get("FILEPATH_API_KEY") or config.load().key_for(target)
+    fp = Filepath(key or "", target)
+    if not key:
+        fp.close()
         raise NotConfigured(
-            f"no API key is known for {target}: set FILEPATH_API_KEY, or use `filepath signup` or `signin`"
+            f"no API key is known for {target}",
+            what_to_do="Use `filepath signup` or `filepath signin`, or set FILEPATH_API_KEY.",
         )
-    return Filepath(key, target)
+    return fp
+
+
+def _deployment(url: str | None) -> str:
+    target = url or os.environ.get("FILEPATH_URL") or config.load().url
+    if not target:
+        raise NotConfigured(
+            "the deployment's URL is not known",
+            what_to_do="Give --url or set FILEPATH_URL. `filepath signup` and `filepath signin` keep it, with a key.",
+        )
+    return target
 
 
 def _print_json(document: Any) -> None:
@@ -134,22 +160,25 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    del version  # told by its callback
+    del version, as_json  # told by their callbacks
 
 
 # Who you are
 
-Email = Annotated[str, typer.Option(envvar="FILEPATH_EMAIL", prompt=True)]
-Password = Annotated[str, typer.Option(envvar="FILEPATH_PASSWORD", prompt=True, hide_input=True)]
-KeyName = Annotated[str, typer.Option("--key-name", help="The name of the API key that is made.")]
+Email = Annotated[str | None, typer.Option(envvar="FILEPATH_EMAIL", help="Asked for unless given.")]
+Password = Annotated[str | None, typer.Option(envvar="FILEPATH_PASSWORD", help="Asked for unless given.")]
+KeyName = Annotated[str, typer.Option("--key-name", metavar="NAME", help="The name of the API key that is made.")]
 
 
 @app.command()
 def signup(
-    email: Email,
-    password: Password,
-    name: Annotated[str | None, typer.Option(help="Shown in lists; the part before the @ unless given.")] = None,
+    email: Email = None,
+    password: Password = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Shown in lists; the part before the @ unless given.")
+    ] = None,
     invite: Annotated[str | None, typer.Option(help="Where the deployment asks for one.")] = None,
     key_name: KeyName = "command line",
     url: Url = None,
@@ -157,21 +186,31 @@ def signup(
 ) -> None:
     """Make an account and an API key, and keep the key for this command line."""
     with _without_key(url) as fp:
-        fp.sign_up(email, password, name or email.partition("@")[0], invite)
+        email, password = _credentials(email, password)
+        try:
+            fp.sign_up(email, password, name or email.partition("@")[0], invite)
+        except Conflict as error:
+            error.what_to_do = "Use `filepath signin`."
+            raise
         _keep_a_key(fp, email, key_name, as_json=as_json)
 
 
 @app.command()
 def signin(
-    email: Email,
-    password: Password,
+    email: Email = None,
+    password: Password = None,
     key_name: KeyName = "command line",
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an API key for an account that exists, and keep it for this command line."""
     with _without_key(url) as fp:
-        fp.sign_in(email, password)
+        email, password = _credentials(email, password)
+        try:
+            fp.sign_in(email, password)
+        except Unauthenticated as error:
+            error.what_to_do = "Check address and password; `filepath signup` makes an account."
+            raise
         _keep_a_key(fp, email, key_name, as_json=as_json)
 
 
@@ -180,8 +219,21 @@ def _without_key(url: str | None) -> Iterator[Filepath]:
     from filepath_sdk.client import Filepath
 
     # The empty key: one in the environment belongs to another account.
-    with Filepath("", url or os.environ.get("FILEPATH_URL") or config.load().url) as fp:
+    with Filepath("", _deployment(url)) as fp:
         yield fp
+
+
+def _credentials(email: str | None, password: str | None) -> tuple[str, str]:
+    return (
+        email or _asked("Email", "Give --email or set FILEPATH_EMAIL.", hidden=False),
+        password or _asked("Password", "Set FILEPATH_PASSWORD.", hidden=True),
+    )
+
+
+def _asked(what: str, otherwise: str, *, hidden: bool) -> str:
+    if not sys.stdin.isatty():
+        raise NotConfigured(f"{what.lower()}: none is given, and there is no terminal to ask at", what_to_do=otherwise)
+    return str(typer.prompt(what, hide_input=hidden, err=True))
 
 
 def _keep_a_key(fp: Filepath, email: str, key_name: str, *, as_json: bool) -> None:
@@ -214,9 +266,16 @@ def show_credits(url: Url = None, as_json: AsJson = False) -> None:
 
 @keys_app.command("create")
 def create_key(
-    name: Annotated[str, typer.Argument()],
+    name: Annotated[str, typer.Argument(metavar="NAME")],
     expires_in: Annotated[int | None, typer.Option("--expires-in", metavar="SECONDS")] = None,
-    scope: Annotated[list[str] | None, typer.Option("--scope", help="May be repeated.")] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scope",
+            metavar="SCOPE",
+            help=f"{', '.join(ALL_SCOPES)}. May be repeated; all but keys:write unless given.",
+        ),
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -239,7 +298,11 @@ def list_keys(url: Url = None, as_json: AsJson = False) -> None:
 
 
 @keys_app.command("delete")
-def delete_key(key_id: Annotated[str, typer.Argument()], url: Url = None, as_json: AsJson = False) -> None:
+def delete_key(
+    key_id: Annotated[str, typer.Argument(metavar="KEY", help="Its id, key_…")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
     """Revoke a key at once."""
     with _connect(url) as fp:
         fp.keys.delete(key_id)
@@ -251,7 +314,7 @@ def delete_key(key_id: Annotated[str, typer.Argument()], url: Url = None, as_jso
 
 @sessions_app.command("create")
 def create_session(
-    name: Annotated[str | None, typer.Option()] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME")] = None,
     cpu: Annotated[int | None, typer.Option(help="CPU units, 1024 to a vCPU.")] = None,
     memory: Annotated[int | None, typer.Option(help="MB.")] = None,
     env: Pairs = None,
@@ -286,7 +349,7 @@ def list_sessions(
 
 @sessions_app.command("close")
 def close_session(
-    session_ids: Annotated[list[str], typer.Argument(metavar="ID...")],
+    session_ids: Annotated[list[str], typer.Argument(metavar="SESSION...")],
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -304,11 +367,11 @@ def close_session(
 def run(
     command: Annotated[list[str], typer.Argument(metavar="-- CMD...", help="One word is shell text as it is.")],
     session: Annotated[
-        str | None, typer.Option("--session", "-s", metavar="ID", help="Else one is opened, and closed.")
+        str | None, typer.Option("--session", "-s", metavar="SESSION", help="Else one is opened, and closed.")
     ] = None,
     timeout: Annotated[int | None, typer.Option(metavar="SECONDS", help="It decides the credits held.")] = None,
     env: Pairs = None,
-    cwd: Annotated[str | None, typer.Option(help="/workspace unless given.")] = None,
+    cwd: Annotated[str | None, typer.Option(metavar="DIR", help="/workspace unless given.")] = None,
     stdin: Annotated[bool, typer.Option("--stdin", "-i", help="Send the standard input.")] = False,
     url: Url = None,
     as_json: AsJson = False,
@@ -345,18 +408,29 @@ def _follow(task: Task, *, shown: bool) -> Result:
         _cancel(task, watch, shown=False)
         raise Interrupted(signal.SIGPIPE) from gone
     except Interrupted:
-        _cancel(task, watch, shown=shown)
+        _say_what_became_of(task, _cancel(task, watch, shown=shown))
         raise
     return task.wait()
 
 
-def _cancel(task: Task, watch: Watch, *, shown: bool) -> None:
-    """Cancel the task and see it end: what it says while it ends is still shown."""
+def _cancel(task: Task, watch: Watch, *, shown: bool) -> FilepathError | None:
+    """Cancel the task and see it end: what it says while it ends is still shown. What kept it from that is returned."""
     deadline = time.monotonic() + CANCEL_PATIENCE
-    with contextlib.suppress(FilepathError, BrokenPipeError):
+    try:
         task.cancel()
         while (event := watch.next_event(deadline)) is not None:
-            _take(task, event, shown=shown)
+            with contextlib.suppress(BrokenPipeError):
+                _take(task, event, shown=shown)
+    except FilepathError as error:
+        return error
+    return None
+
+
+def _say_what_became_of(task: Task, error: FilepathError | None) -> None:
+    if error is None:
+        print(f"filepath: cancelled, {task.id}", file=sys.stderr)
+    else:
+        print(f"filepath: {task.id} may still run: {error}", file=sys.stderr)
 
 
 def _take(task: Task, event: TaskEvent, *, shown: bool) -> None:
@@ -390,7 +464,8 @@ def _result_json(result: Result) -> dict[str, Any]:
 
 def _exit_code(result: Result, *, quiet: bool) -> int:
     if result.status != "completed" and not quiet:
-        print(f"filepath: the command {result.outcome}; {result.workflow_id} has its output", file=sys.stderr)
+        output = f"; {result.workflow_id} has its output" if result.output_bytes else f" ({result.workflow_id})"
+        print(f"filepath: the command {result.outcome}{output}", file=sys.stderr)
     if result.status == "timed_out":
         return TIMED_OUT
     if result.signal is not None:
@@ -405,6 +480,32 @@ def _signal_number(name: str) -> int:
         return signal.Signals[f"SIG{name.removeprefix('SIG')}"].value
     except KeyError:
         return 0
+
+
+@tasks_app.command("list")
+def list_tasks(
+    session: Annotated[str | None, typer.Option("--session", "-s", metavar="SESSION", help="Only its.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many.")] = 50,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the account's tasks, newest first."""
+    with _connect(url) as fp:
+        tasks = list(itertools.islice(fp.tasks.list(session_id=session, limit=min(limit, 50)), limit))
+    if as_json:
+        _print_json({"workflows": [task.raw for task in tasks]})
+        return
+    rows = [(one.workflow_id, one.status, _exit_shown(one), one.created_at, _start_of(one.task or "")) for one in tasks]
+    _print_rows(("WORKFLOW", "STATUS", "EXIT", "CREATED", "COMMAND"), rows)
+
+
+def _exit_shown(task: TaskInfo) -> int | str | None:
+    return task.signal if task.exit_code is None else task.exit_code
+
+
+def _start_of(command: str) -> str:
+    line = " ".join(command.split())
+    return line if len(line) <= COMMAND_SHOWN else line[: COMMAND_SHOWN - 1] + "…"
 
 
 @app.command()

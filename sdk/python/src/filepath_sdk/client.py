@@ -38,6 +38,11 @@ class Filepath:
         url = url or os.environ.get("FILEPATH_URL")
         if not url:
             raise NotConfigured("the deployment's URL is not known: pass url=, or set FILEPATH_URL")
+        if not url.startswith(("http://", "https://")):
+            raise NotConfigured(
+                f"the deployment's URL lacks its scheme: {url}",
+                what_to_do="Write it with http:// or https:// at its start.",
+            )
         if api_key is None and token is None:
             api_key = os.environ.get("FILEPATH_API_KEY")
         self._transport = Transport(url, api_key, token)

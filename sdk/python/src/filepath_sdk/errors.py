@@ -6,7 +6,7 @@ Reading an error out of a reply is `calls.error_of`; whether to try again decide
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from filepath_sdk.models import Result
@@ -16,7 +16,7 @@ class FilepathError(Exception):
     """`str(error)` says what happened, `error.what_to_do` what to do about it, `error.code` is stable."""
 
     code: str = "error"
-    what_to_do: ClassVar[str] = "Read the message; if it does not help, report it together with the request id."
+    what_to_do: str = "Read the message; if it does not help, report it together with the request id."
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class FilepathError(Exception):
         retryable: bool = False,
         retry_after: float | None = None,
         details: Mapping[str, Any] | None = None,
+        what_to_do: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -37,6 +38,8 @@ class FilepathError(Exception):
         self.retryable = retryable
         self.retry_after = retry_after
         self.details = dict(details or {})
+        if what_to_do is not None:
+            self.what_to_do = what_to_do
 
     def __str__(self) -> str:
         return self.message
@@ -80,7 +83,7 @@ class NotFound(FilepathError):
 
 class Conflict(FilepathError):
     code = "conflict"
-    what_to_do = "Read the current state and decide again; an Idempotency-Key goes with one body only."
+    what_to_do = "Read the current state and decide again."
 
 
 class SessionClosed(FilepathError):

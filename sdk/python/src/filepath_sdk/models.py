@@ -286,7 +286,8 @@ class Result:
         if self.status == "completed":
             return f"ended with {how}"
         why = f" ({self.reason})" if self.reason else ""
-        return f"did not run to its end: {self.status}{why}"
+        said = f": {self.message}" if self.message and self.status in ("failed", "lost") else ""
+        return f"did not run to its end: {self.status}{why}{said}"
 
     @classmethod
     def of(cls, end: TaskStatus, stdout: bytes, stderr: bytes) -> Result:
