@@ -97,6 +97,18 @@ def test_an_interrupt_cancels_the_command_and_shows_its_last_words(
     assert platform.sessions["ses_1"]["status"] == "closing"
 
 
+def test_an_interrupt_in_a_flood_of_output_loses_none_of_it(shell: Shell) -> None:
+    flood = "trap 'echo bye; exit' TERM; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); echo $i; done"
+    with shell.start("run", "--", flood) as process:
+        assert process.stdout is not None
+        first = os.read(process.stdout.fileno(), 100)
+        process.send_signal(signal.SIGINT)
+        rest, err = process.communicate(timeout=20)
+    *counted, last = (first + rest).decode().splitlines()
+    assert (process.returncode, err, last) == (130, b"filepath: cancelled, wf_1\n", "bye")
+    assert counted == [str(number + 1) for number in range(len(counted))]
+
+
 def test_a_reader_who_leaves_ends_the_command(platform: Platform, shell: Shell) -> None:
     with shell.start("run", "--", "while echo y; do sleep 0.01; done") as process:
         assert process.stdout is not None

@@ -23,6 +23,8 @@ def test_the_wheel_carries_the_protocol_itself_and_its_types(tmp_path: Path) -> 
     with zipfile.ZipFile(wheel) as archive:
         shipped = archive.read("filepath_sdk/protocol.py")
         assert "filepath_sdk/py.typed" in archive.namelist()
+        (licence,) = [name for name in archive.namelist() if name.endswith("licenses/LICENSE")]
+        assert archive.read(licence) == (PROJECT.parents[1] / "LICENSE").read_bytes()
     assert shipped == Path(protocol.__file__).resolve().read_bytes()
 
 

@@ -21,6 +21,7 @@ from filepath_sdk import (
     WaitTimeout,
 )
 from filepath_sdk.feed import Pace
+from filepath_sdk.task import WatchInterrupted
 from tests.sdk.platform_double import KEY, Faults, Platform
 
 
@@ -253,3 +254,13 @@ def test_closing_the_client_ends_its_thread_and_its_socket(platform: Platform) -
     assert thread is not None
     assert not thread.is_alive()
     assert comes_to(0, platform.open_sockets)
+
+
+def test_an_interrupted_watch_goes_on_where_it_was(fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        watch = session.start("echo one; sleep 0.2; echo two").watch()
+        watch.interrupt()
+        with pytest.raises(WatchInterrupted):
+            next(watch)
+        shown = b"".join(event.data for event in watch if isinstance(event, OutputEvent))
+    assert shown == b"one\ntwo\n"

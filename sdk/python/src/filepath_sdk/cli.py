@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 
 import typer
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TIMED_OUT = 124
 """As `timeout(1)` exits."""
+GENTLE_PATIENCE = 1.0
+"""Seconds after a signal in which what is being shown or read is expected to be done."""
 CANCEL_PATIENCE = 30.0
 """Seconds in which a cancelled command is expected to be over: a grace, a kill, and a report."""
 
@@ -103,6 +105,35 @@ def main() -> NoReturn:
 
 def _interrupt(number: int, _: FrameType | None) -> None:
     raise Interrupted(number)
+
+
+class GentleInterrupts:
+    """While a watch is followed, a signal ends its wait at a point where no output is on its way and would be lost.
+    Where that point is not reached soon (a reader or the network may keep this waiting), or a second signal comes,
+    Interrupted is raised wherever it strikes.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self.number: int | None = None
+
+    def __enter__(self) -> Self:
+        signal.signal(signal.SIGALRM, self._handle)
+        signal.signal(signal.SIGTERM, self._handle)
+        signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGINT, _interrupt)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self.number is not None:
+            raise Interrupted(self.number)
+        self.number = number
+        self._watch.interrupt()
+        signal.setitimer(signal.ITIMER_REAL, GENTLE_PATIENCE)
 
 
 def _report(error: FilepathError, *, as_json: bool) -> None:
@@ -398,18 +429,22 @@ def _session(fp: Filepath, session_id: str | None) -> Iterator[Session]:
 
 def _follow(task: Task, *, shown: bool) -> Result:
     """To the end of the task. Interrupted, or with nobody reading, it is cancelled."""
+    from filepath_sdk.task import WatchInterrupted
+
     watch = task.watch()
+    interrupts = GentleInterrupts(watch)
     try:
-        for event in watch:
-            _take(task, event, shown=shown)
+        with interrupts:
+            for event in watch:
+                _take(task, event, shown=shown)
     except BrokenPipeError as gone:
         # Python would complain about the same again while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _cancel(task, watch, shown=False)
         raise Interrupted(signal.SIGPIPE) from gone
-    except Interrupted:
+    except (WatchInterrupted, Interrupted) as interruption:
         _say_what_became_of(task, _cancel(task, watch, shown=shown))
-        raise
+        raise Interrupted(interrupts.number or signal.SIGINT) from interruption
     return task.wait()
 
 

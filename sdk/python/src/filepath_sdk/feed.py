@@ -32,6 +32,8 @@ _chance = random.SystemRandom()
 
 QUEUE_LIMIT = 8 * 1024 * 1024
 """Characters of data that may wait for a reader. Beyond, they are dropped, and the reader is told so."""
+LONGEST_WAIT = 1.0
+"""A signal handler that runs just before the wait wakes nobody: the wait is repeated instead."""
 MAX_MESSAGE = 256 * 1024
 REFUSALS_TAKEN = 2
 """In a row, before they are believed, where the same credential was let in before: a deployment may be restarting."""
@@ -102,11 +104,16 @@ class Subscription:
             self._messages.append(message)
             self._changed.notify_all()
 
+    def wake(self) -> None:
+        """End the wait in `get`; also from a signal handler: the lock is reentrant."""
+        with self._changed:
+            self._changed.notify_all()
+
     def get(self, timeout: float) -> list[Message]:
-        """All that has come, waiting for some up to `timeout` seconds."""
+        """All that has come, waiting for some up to `timeout` seconds, or less."""
         with self._changed:
             if not self._messages and timeout > 0:
-                self._changed.wait(timeout)
+                self._changed.wait(min(timeout, LONGEST_WAIT))
             messages, self._messages, self._size = list(self._messages), deque(), 0
         return messages
 

@@ -19,6 +19,10 @@ PATIENCE = 120.0
 """Seconds for which a watch goes on although every read fails: a deployment may be restarting."""
 
 
+class WatchInterrupted(Exception):
+    """`Watch.interrupt` was called. Nothing is lost: the watch goes on where it was."""
+
+
 class Watch(Iterator[TaskEvent]):
     """The events of one task, in order, each once. After an interrupt it can be iterated on."""
 
@@ -29,6 +33,7 @@ class Watch(Iterator[TaskEvent]):
         self._stream = TaskStream(time.monotonic(), after)
         self._events: list[TaskEvent] = []
         self._failing_since: float | None = None
+        self._interrupted = False
 
     @classmethod
     def attach(cls, fp: Filepath, workflow_id: str, after: int) -> Watch:
@@ -37,6 +42,13 @@ class Watch(Iterator[TaskEvent]):
         watch = cls(fp, workflow_id, fp.feed.subscribe(workflow_id), after)
         watch._stream.missed()
         return watch
+
+    def interrupt(self) -> None:
+        """For signal handlers: has `next_event` raise WatchInterrupted, once, where no event is half taken in. An
+        exception that a handler raises by itself may strike between two steps, and what was on its way is gone.
+        """
+        self._interrupted = True
+        self._subscription.wake()
 
     def __next__(self) -> TaskEvent:
         event = self.next_event(None)
@@ -47,6 +59,9 @@ class Watch(Iterator[TaskEvent]):
     def next_event(self, deadline: float | None) -> TaskEvent | None:
         """The next event, None after the last. Raises WaitTimeout when `deadline` (monotonic) comes first."""
         while not self._events:
+            if self._interrupted:
+                self._interrupted = False
+                raise WatchInterrupted
             self._take_in(self._subscription.get(0))
             self._events = self._stream.take()
             if self._events or self._stream.done:
