@@ -66,7 +66,7 @@ $(SAM_READY): requirements/sam.txt .tools/uv/.installed
 
 LOCAL = $(BIN)/python -m local
 
-.PHONY: demo up down reset logs env invite grant
+.PHONY: demo up down reset logs env image invite grant
 demo: $(READY) $(SAM_READY) ## Start the stack and run the main job, its output shown as it is written
 	@$(LOCAL) demo
 
@@ -84,6 +84,9 @@ logs: $(READY) ## Follow what functions, emulator and sandboxes log
 
 env: $(READY) ## Print export lines: eval "$(make -s env)"
 	@$(LOCAL) env
+
+image: $(READY) ## Build the sandbox's image with docker or podman, where it is not there yet
+	@$(LOCAL) image
 
 invite: $(READY) ## Make an invitation to sign up
 	@$(LOCAL) invite

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
+from local import engine
+from local import image as sandbox_image
 from local.follow import follow
 from local.home import Home, PortsError
 from local.stack import Stack
@@ -45,6 +47,13 @@ def demo(home: Home, _arguments: argparse.Namespace) -> None:
     main_job.run(home)
 
 
+def image(home: Home, _arguments: argparse.Namespace) -> None:
+    try:
+        print(sandbox_image.build(engine.find(home)))
+    except (engine.NoEngineError, sandbox_image.NoImageError) as error:
+        raise Failure(f"The sandbox's image: {error}") from None
+
+
 def invite(home: Home, _arguments: argparse.Namespace) -> None:
     print(Stack(home).invoke("OperatorFunction", {"action": "invite"})["invite"])
 
@@ -65,6 +74,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
         (logs, "follow all logs"),
         (env, "print what to export"),
         (demo, "start the stack and do the main job"),
+        (image, "build the sandbox's image, where it is not there yet"),
         (invite, "make an invitation to sign up"),
     ):
         commands.add_parser(run.__name__, help=help_text).set_defaults(run=run)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sees that the few programs this repository needs from the system are there. As root on Debian or Ubuntu it
 # installs what is missing, and says so; elsewhere it says what to install. It changes nothing when all is there.
+# With `containers` it sees to a container engine as well, and to what makes an image where no registry is reached.
 set -euo pipefail
 
 python=${PYTHON:-python3}
@@ -25,6 +26,16 @@ need jq jq
 need make make
 need ps procps # what a command in a sandbox looks about with; here it sees this machine's programs
 [[ -e /etc/ssl/certs/ca-certificates.crt || -e /etc/pki/tls/certs/ca-bundle.crt ]] || needed+=(ca-certificates)
+
+if [[ ${1:-} == containers ]] && ! docker version >/dev/null 2>&1; then
+  need podman podman
+  need runc runc # unlike crun it takes every version of control groups
+  need catatonit catatonit
+  need iptables iptables
+  need ip iproute2
+  need debootstrap debootstrap
+  [[ -x /usr/lib/podman/netavark ]] || needed+=(netavark)
+fi
 
 if ((${#needed[@]} == 0)); then
   exit 0
