@@ -64,6 +64,7 @@ class Rest:
     """Callers over REST, with or without a credential."""
 
     credential: str | None = None
+    source: str = "192.0.2.1"
 
     def __call__(
         self,
@@ -81,7 +82,7 @@ class Rest:
             sent["Idempotency-Key"] = idempotency_key
         text = body if isinstance(body, str | None) else json.dumps(body)
         with ThreadPoolExecutor(1) as process:  # two may be under way at once, each with an event loop of its own
-            answer = process.submit(_invoked, rest_event(method, path, sent, text)).result()
+            answer = process.submit(_invoked, rest_event(method, path, sent, text, self.source)).result()
         assert not answer["isBase64Encoded"]
         return Answer(answer["statusCode"], _single(answer), answer["body"])
 
@@ -104,7 +105,9 @@ def _single(answer: Mapping[str, Any]) -> dict[str, str]:
     return headers
 
 
-def rest_event(method: str, path: str, headers: Mapping[str, str], body: str | None) -> dict[str, Any]:
+def rest_event(
+    method: str, path: str, headers: Mapping[str, str], body: str | None, source: str = "192.0.2.1"
+) -> dict[str, Any]:
     """As API Gateway's REST API sends it to a proxy integration (payload version 1)."""
     path, _, query = path.partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
@@ -126,7 +129,7 @@ def rest_event(method: str, path: str, headers: Mapping[str, str], body: str | N
             "protocol": "HTTP/1.1",
             "stage": STAGE,
             "requestId": f"request-{next(_numbers)}",
-            "identity": {"sourceIp": "192.0.2.1", "userAgent": "test"},
+            "identity": {"sourceIp": source, "userAgent": "test"},
             "apiId": "restapi",
         },
         "body": body,

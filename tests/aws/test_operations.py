@@ -223,6 +223,23 @@ def test_large_inputs_go_to_the_bucket_and_reach_the_sandbox_by_a_signed_address
     assert ada.get(f"{TASKS}/{workflow_id}").body["task"] == "cat"
 
 
+@pytest.mark.parametrize(
+    ("reason", "code"), [("poor", "insufficient_credits"), ("closing", "session_closed"), ("full", "quota_exceeded")]
+)
+def test_large_inputs_of_a_refused_task_are_not_kept(ada: Person, wire: Wire, reason: str, code: str) -> None:
+    session_id = ada.open_session()
+    if reason == "closing":
+        ada.delete(f"{SESSIONS}/{session_id}")
+    for _ in range(16 if reason == "full" else 0):
+        ada.submit(session_id, timeoutSeconds=1)
+    timeout = 86_400 if reason == "poor" else 1
+    large = {"sessionId": session_id, "task": "cat", "stdin": "x" * 20_000, "timeoutSeconds": timeout}
+    answer, small = ada.post(EXECUTE, large), ada.post(EXECUTE, {**large, "stdin": ""})
+    assert answer.code == small.code == code
+    assert answer.body["error"]["message"] == small.body["error"]["message"]
+    assert "PutObject" not in [operation for operation, _ in wire.seen]
+
+
 def test_a_task_runs_to_its_end_and_is_charged_for_what_it_ran(ada: Person, platform: Platform) -> None:
     sandbox = ada.ready()
     workflow_id = ada.submit(sandbox.session_id, "make", timeoutSeconds=300)

@@ -55,6 +55,8 @@ class _Body:
 @dataclass(repr=False)
 class Wire:
     calls: list[Call] = field(default_factory=list)
+    seen: list[tuple[str, Document]] = field(default_factory=list)
+    """All requests to DynamoDB and S3 that went through, by operation, with their parameters where these are JSON."""
     waiting: set[str] = field(default_factory=set)
     """Tokens that a state waits on. Any other is unknown."""
     executions: dict[str, str] = field(default_factory=dict)
@@ -122,6 +124,9 @@ class Wire:
 
     def _moto(self, request: AWSPreparedRequest, event_name: str) -> AWSResponse | None:
         answer: AWSResponse | None = botocore_stubber(event_name=event_name, request=request)
+        if answer is not None and answer.status_code < 300:
+            _, service, operation = event_name.split(".")
+            self.seen.append((operation, _json(request) if service == "dynamodb" else {"url": request.url}))
         return answer
 
     def __call__(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> AWSResponse | None:

@@ -6,12 +6,12 @@ answer does not tell which addresses have one.
 
 from __future__ import annotations
 
-from functools import cache
-
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 _hasher = PasswordHasher()
+NOBODYS = "$argon2id$v=19$m=65536,t=3,p=4$GtpjziAKPCfOJf+wyfZMnA$Bo0F6U3JHUhAAsv76CPLJNmc15pbgLTn5cew9RB79Ww"
+"""Made like every other hash, of a password that nobody knows: verifying against it takes as long."""
 
 
 def hashed(password: str) -> str:
@@ -20,12 +20,7 @@ def hashed(password: str) -> str:
 
 def matches(password: str, stored: str | None) -> bool:
     try:
-        _hasher.verify(stored or _nobodys(), password)
+        _hasher.verify(stored or NOBODYS, password)
     except (VerifyMismatchError, InvalidHashError):
         return False
     return stored is not None
-
-
-@cache
-def _nobodys() -> str:
-    return _hasher.hash("nobody has this password")

@@ -32,6 +32,9 @@ class Settings:
     security_group: str
     sign_up: str
     sign_up_credits: int
+    sign_ups_per_address: int
+    sign_ins_per_address: int
+    sign_in_failures_per_account: int
     sandboxes_per_account: int
     sandboxes_per_stack: int
     retention_days: int
@@ -63,6 +66,9 @@ class Settings:
             security_group=text("SECURITY_GROUP"),
             sign_up=environ.get("SIGN_UP", "closed"),
             sign_up_credits=int(environ.get("SIGN_UP_CREDITS", "0")),
+            sign_ups_per_address=int(environ.get("SIGN_UPS_PER_ADDRESS", "0")),
+            sign_ins_per_address=int(environ.get("SIGN_INS_PER_ADDRESS", "0")),
+            sign_in_failures_per_account=int(environ.get("SIGN_IN_FAILURES_PER_ACCOUNT", "0")),
             sandboxes_per_account=int(environ.get("SANDBOXES_PER_ACCOUNT", "0")),
             sandboxes_per_stack=int(environ.get("SANDBOXES_PER_STACK", "0")),
             retention_days=int(environ.get("RETENTION_DAYS", "30")),

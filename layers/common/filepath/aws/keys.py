@@ -11,6 +11,7 @@
 | open socket | `CONNECTION#address` | `CONNECTION` |
 | first answer to an Idempotency-Key | `IDEMPOTENCY#usr_…#key` | `IDEMPOTENCY` |
 | sandboxes of the whole stack | `STACK` | `SANDBOXES` |
+| tries of one origin within a window | `RATE#limit#who#window` | `RATE` |
 
 Index `owner` lists an account's sessions and tasks by age; index `live` holds the sessions that are not over, for
 reconcile. Both hold keys alone: what is shown is read from the table, and a change of status writes no index.
@@ -99,6 +100,10 @@ def chunk_sort_key(offset: int) -> str:
 
 def connection(address: str) -> Key:
     return {"pk": f"CONNECTION#{address}", "sk": "CONNECTION"}
+
+
+def rate(limit: str, who: str, window: int) -> Key:
+    return {"pk": f"RATE#{limit}#{who}#{window}", "sk": "RATE"}
 
 
 def idempotency(user_id: str, key: str) -> Key:

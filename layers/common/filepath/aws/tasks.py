@@ -10,7 +10,7 @@ from filepath.aws import credits, keys, objects, records, table
 from filepath.aws.idempotency import IdempotencyKey, kept
 from filepath.aws.table import ConditionFailed, Item, Put, TransactionRefused, Update, Write
 from filepath.credit import charge_for
-from filepath.errors import InsufficientCredits, QuotaExceeded, SessionClosed
+from filepath.errors import FilepathError, InsufficientCredits, QuotaExceeded, SessionClosed
 from filepath.protocol import End
 from filepath.session import MAX_OPEN_TASKS, OPEN, Session
 from filepath.settings import settings
@@ -69,6 +69,7 @@ def submit(
     inline = len(encoded.encode()) <= _INLINE_INPUTS
     inputs_key = None if inline else f"inputs/{task.workflow_id}.json"
     if inputs_key:
+        _refuse_early(task)
         objects.write(inputs_key, encoded.encode())
     writes: list[Write] = [
         credits.held(task.user_id, task.held),
@@ -100,22 +101,42 @@ def _opened(task: Task) -> Update:
     )
 
 
+def _refuse_early(task: Task) -> None:
+    """Raises what the transaction would be refused for, before its large inputs are written beside it: a bucket takes
+    no conditions. What changes in between leaves an object that nothing names, until the bucket's own time for it.
+    """
+    session = table.get(keys.session(task.session_id)) or {}
+    is_full = len(session.get("openTasks", ())) >= MAX_OPEN_TASKS
+    if session.get("status") not in OPEN or "gone" in session or is_full:
+        raise _no_room(session)
+    available = credits.account(task.user_id).available
+    if available < task.held:
+        raise _too_little(task, available)
+
+
 def _explain(error: TransactionRefused, task: Task) -> None:
     """Raises what a refused submission means to the caller."""
     if 1 in error.refused:
-        if len(error.refused[1].get("openTasks", ())) >= MAX_OPEN_TASKS:
-            raise QuotaExceeded(
-                f"This session has {MAX_OPEN_TASKS} open tasks. Wait for one to end, or use another session.",
-                retry_after=5,
-            ) from error
-        raise SessionClosed("This session takes no more tasks. Create a new one.") from error
+        raise _no_room(error.refused[1]) from error
     if 0 in error.refused:
-        available = error.refused[0].get("available", 0)
-        raise InsufficientCredits(
-            f"This task would hold {task.held} credits, and {available} are available. Give it a shorter"
-            " timeoutSeconds, wait for running tasks to end, or ask the owner for a grant.",
-            details={"needed": task.held, "available": available},
-        ) from error
+        raise _too_little(task, error.refused[0].get("available", 0)) from error
+
+
+def _no_room(session: Item) -> FilepathError:
+    if len(session.get("openTasks", ())) >= MAX_OPEN_TASKS:
+        return QuotaExceeded(
+            f"This session has {MAX_OPEN_TASKS} open tasks. Wait for one to end, or use another session.",
+            retry_after=5,
+        )
+    return SessionClosed("This session takes no more tasks. Create a new one.")
+
+
+def _too_little(task: Task, available: int) -> InsufficientCredits:
+    return InsufficientCredits(
+        f"This task would hold {task.held} credits, and {available} are available. Give it a shorter"
+        " timeoutSeconds, wait for running tasks to end, or ask the owner for a grant.",
+        details={"needed": task.held, "available": available},
+    )
 
 
 # What happens to a task

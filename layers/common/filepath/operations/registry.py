@@ -50,6 +50,8 @@ class Context:
     now: int
     request_id: str
     idempotency_key: str | None = None
+    source: str = ""
+    """The caller's IP address, on the door that calls without a credential come through."""
     largest_answer: int = 4 * 1024 * 1024
     """Encoded bytes that an answer of this door can have. REST: Lambda takes 6 MB, in which quotes count twice."""
     clients_api: str | None = None

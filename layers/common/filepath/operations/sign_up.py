@@ -2,14 +2,16 @@ from __future__ import annotations
 
 from filepath import clock, ids, passwords
 from filepath.authentication import TOKEN_PREFIX
-from filepath.aws import accounts
+from filepath.aws import accounts, rates
 from filepath.aws.accounts import User
-from filepath.errors import Conflict, Forbidden
+from filepath.errors import Conflict, Forbidden, RateLimited
 from filepath.operations.fields import Email, Name, Password
 from filepath.operations.registry import Context, Model, operation
+from filepath.rate_limit import RateLimit, network
 from filepath.settings import settings
 
 TOKEN_DAYS = 30
+WINDOW_SECONDS = 3600
 
 
 class SignUp(Model):
@@ -37,7 +39,7 @@ class SignedIn(Model):
     public=True,
     creates=True,
     on_socket=False,
-    errors=(Forbidden, Conflict),
+    errors=(Forbidden, Conflict, RateLimited),
 )
 def sign_up(context: Context, request: SignUp) -> SignedIn:
     """Open an account.
@@ -45,6 +47,8 @@ def sign_up(context: Context, request: SignUp) -> SignedIn:
     The token signs in for 30 days; create an API key with it. Where the stack wants an invite, its owner makes one.
     A repeated request with the same Idempotency-Key and password gives a fresh token to the same account.
     """
+    limit = RateLimit("sign-up", settings().sign_ups_per_address, WINDOW_SECONDS)
+    rates.take(limit, network(context.source), context.now, "Too many sign-ups from your address.")
     _admit(request, context.now)
     new = User(
         user_id=ids.user_id(clock.entropy()),

@@ -68,6 +68,7 @@ def _call(operation: Operation, request: Request, body: bytes) -> registry.Model
         now=now,
         request_id=request_id(request),
         idempotency_key=idempotency_key(request.headers.get("idempotency-key")),
+        source=_source(request),
         clients_api=f"{settings().clients_api_id}/{settings().stage}",
     )
     result = registry.call(operation, context, parsed)
@@ -77,6 +78,13 @@ def _call(operation: Operation, request: Request, body: bytes) -> registry.Model
 
 def _credential(request: Request) -> str | None:
     return request.headers.get("x-api-key") or bearer(request.headers.get("authorization"))
+
+
+def _source(request: Request) -> str:
+    """The address that API Gateway saw; what the caller says of it in headers counts for nothing."""
+    event = request.scope.get("aws.event") or {}
+    address: str = event.get("requestContext", {}).get("identity", {}).get("sourceIp", "")
+    return address
 
 
 def request_id(request: Request) -> str:
