@@ -4,7 +4,7 @@ import inspect
 import sys
 from pathlib import Path
 
-from gates import boundaries, machines, requirements, template
+from gates import boundaries, machines, requirements, roles, template
 from gates.finding import Rule
 
 RULES: tuple[Rule, ...] = (
@@ -21,6 +21,11 @@ RULES: tuple[Rule, ...] = (
     machines.every_transition_leads_somewhere,
     machines.every_task_has_a_timeout,
     machines.retries_name_their_errors,
+    roles.machines_may_invoke_what_their_definitions_name,
+    roles.schedules_may_invoke_their_targets,
+    roles.rules_may_invoke_their_targets,
+    roles.only_the_sandboxs_roles_are_passed_on,
+    roles.sandboxes_are_started_and_stopped_in_their_cluster,
     template.the_template_is_short,
     template.handlers_are_thin,
     template.wildcards_have_a_reason,

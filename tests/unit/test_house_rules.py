@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gates import boundaries, machines, requirements, template
+from gates import boundaries, machines, requirements, roles, template
 from gates.__main__ import ROOT, RULES
 from gates.finding import Rule
 
@@ -262,3 +262,124 @@ def test_a_fault_inside_a_state_machine_is_found(
 ) -> None:
     write("statemachines/task.asl.yaml", MACHINE.replace(right, wrong))
     assert messages(rule, tmp_path) != []
+
+
+ROLES = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Workflow:
+    Type: AWS::Serverless::Function
+    Properties:
+      { Runtime: python3.13, Handler: handler.handle, CodeUri: functions/workflow, Policies: [ { Statement: [
+        { Effect: Allow, Action: ecs:RunTask, Resource: [
+            !Sub "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:task-definition/${AWS::StackName}-task:*",
+            !GetAtt Cluster.Arn ], Condition: { ArnEquals: { ecs:cluster: !GetAtt Cluster.Arn } } },
+        { Effect: Allow, Action: ecs:StopTask, Resource: [
+            !Sub "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:task/${Cluster}/*",
+            !GetAtt Cluster.Arn ] },
+        { Effect: Allow, Action: ecs:ListTasks, Resource: "*",
+            Condition: { ArnEquals: { ecs:cluster: !GetAtt Cluster.Arn } } },
+        { Effect: Allow, Action: iam:PassRole, Resource: !GetAtt ExecutionRole.Arn,
+            Condition: { StringEquals: { iam:PassedToService: ecs-tasks.amazonaws.com } } } ] } ] }
+  Other:
+    Type: AWS::Serverless::Function
+    Properties: { Runtime: python3.13, Handler: handler.handle, CodeUri: functions/other }
+  Machine:
+    Type: AWS::Serverless::StateMachine
+    Properties:
+      DefinitionUri: statemachines/task.asl.yaml
+      DefinitionSubstitutions: { WorkflowFunction: !GetAtt Workflow.Arn }
+      Role: !GetAtt MachineRole.Arn
+  MachineRole:
+    Type: AWS::IAM::Role
+    Properties:
+      Policies: [ { PolicyDocument: { Statement: [
+        { Effect: Allow, Action: lambda:InvokeFunction, Resource: !GetAtt Workflow.Arn } ] } } ]
+  Schedule:
+    Type: AWS::Scheduler::Schedule
+    Properties: { Target: { Arn: !GetAtt Other.Arn, RoleArn: !GetAtt ScheduleRole.Arn } }
+  ScheduleRole:
+    Type: AWS::IAM::Role
+    Properties:
+      Policies: [ { PolicyDocument: { Statement: [
+        { Effect: Allow, Action: [lambda:InvokeFunction], Resource: [!GetAtt Other.Arn] } ] } } ]
+  Rule:
+    Type: AWS::Events::Rule
+    Properties: { Targets: [ { Id: other, Arn: !GetAtt Other.Arn } ] }
+  Permission:
+    Type: AWS::Lambda::Permission
+    Properties: { FunctionName: !Ref Other, Principal: events.amazonaws.com, SourceArn: !GetAtt Rule.Arn }
+  Cluster: { Type: AWS::ECS::Cluster, Properties: { ClusterName: !Sub "${AWS::StackName}-cluster" } }
+  Task:
+    Type: AWS::ECS::TaskDefinition
+    Properties: { Family: !Sub "${AWS::StackName}-task", ExecutionRoleArn: !GetAtt ExecutionRole.Arn }
+  ExecutionRole: { Type: AWS::IAM::Role, Properties: {} }
+"""
+OF_ROLES = [rule for rule in RULES if rule.__module__ == roles.__name__]
+
+
+@pytest.mark.parametrize("rule", OF_ROLES, ids=lambda rule: rule.__name__)
+def test_roles_that_allow_what_is_needed_pass(write: Write, tmp_path: Path, rule: Rule) -> None:
+    write("template.yaml", ROLES)
+    write("statemachines/task.asl.yaml", MACHINE)
+    assert messages(rule, tmp_path) == []
+
+
+MACHINES_ROLE = "Action: lambda:InvokeFunction, Resource: !GetAtt Workflow.Arn"
+SCHEDULES_ROLE = "Action: [lambda:InvokeFunction], Resource: [!GetAtt Other.Arn]"
+PASSED = "Action: iam:PassRole, Resource: !GetAtt ExecutionRole.Arn"
+OF_CLUSTER = "ArnEquals: { ecs:cluster: !GetAtt Cluster.Arn }"
+
+
+@pytest.mark.parametrize(
+    ("rule", "right", "wrong"),
+    [
+        (roles.machines_may_invoke_what_their_definitions_name, MACHINES_ROLE, MACHINES_ROLE.replace("Work", "Not")),
+        (
+            roles.machines_may_invoke_what_their_definitions_name,
+            MACHINES_ROLE,
+            MACHINES_ROLE.replace("!GetAtt Workflow.Arn", "[!GetAtt Workflow.Arn, !GetAtt Other.Arn]"),
+        ),
+        (
+            roles.machines_may_invoke_what_their_definitions_name,
+            MACHINES_ROLE,
+            MACHINES_ROLE.replace("lambda:InvokeFunction", "[lambda:InvokeFunction, states:StartExecution]"),
+        ),
+        (
+            roles.machines_may_invoke_what_their_definitions_name,
+            "  MachineRole:\n    Type: AWS::IAM::Role\n    Properties:",
+            "  MachineRole:\n    Type: AWS::IAM::Role\n    Properties:\n      ManagedPolicyArns: [AdministratorAccess]",
+        ),
+        (
+            roles.machines_may_invoke_what_their_definitions_name,
+            "WorkflowFunction: !GetAtt Workflow.Arn",
+            "WorkflowFunction: !GetAtt Other.Arn",
+        ),
+        (roles.schedules_may_invoke_their_targets, SCHEDULES_ROLE, SCHEDULES_ROLE.replace("Other", "Workflow")),
+        (roles.schedules_may_invoke_their_targets, SCHEDULES_ROLE, SCHEDULES_ROLE.replace("!GetAtt Other.Arn", "'*'")),
+        (roles.rules_may_invoke_their_targets, "!Ref Other, Principal: events", "!Ref Workflow, Principal: events"),
+        (roles.rules_may_invoke_their_targets, ", SourceArn: !GetAtt Rule.Arn", ""),
+        (roles.only_the_sandboxs_roles_are_passed_on, PASSED, PASSED.replace("!GetAtt ExecutionRole.Arn", "'*'")),
+        (roles.only_the_sandboxs_roles_are_passed_on, PASSED, PASSED.replace("iam:PassRole", "iam:*Role")),
+        (roles.only_the_sandboxs_roles_are_passed_on, "ExecutionRoleArn: !GetAtt ExecutionRole.Arn", "Cpu: 256"),
+        (roles.only_the_sandboxs_roles_are_passed_on, "iam:PassedToService: ecs-tasks", "iam:PassedToService: ecs"),
+        (roles.only_the_sandboxs_roles_are_passed_on, "Action: ecs:RunTask", "Action: ecs:DescribeTasks"),
+        (roles.sandboxes_are_started_and_stopped_in_their_cluster, "${AWS::StackName}-task:*", "*"),
+        (roles.sandboxes_are_started_and_stopped_in_their_cluster, ":task/${Cluster}/*", ":task/*"),
+        (roles.sandboxes_are_started_and_stopped_in_their_cluster, f"Condition: {{ {OF_CLUSTER} }}", "Condition: {}"),
+    ],
+)
+def test_a_role_that_lacks_what_is_needed_or_has_more_is_found(
+    write: Write, tmp_path: Path, rule: Rule, right: str, wrong: str
+) -> None:
+    assert right in ROLES
+    write("template.yaml", ROLES.replace(right, wrong))
+    write("statemachines/task.asl.yaml", MACHINE)
+    assert messages(rule, tmp_path) != []
+
+
+def test_a_state_that_asks_aws_for_more_than_a_function_is_found(write: Write, tmp_path: Path) -> None:
+    write("template.yaml", ROLES)
+    put = MACHINE.replace("lambda:invoke.waitForTaskToken", "dynamodb:putItem")
+    write("statemachines/task.asl.yaml", put)
+    assert len(messages(roles.machines_may_invoke_what_their_definitions_name, tmp_path)) == 2
