@@ -158,15 +158,19 @@ validate: $(READY) $(SAM_READY) ## The template, as SAM and CloudFormation see i
 
 ##@ AWS
 
-.PHONY: build deploy
+.PHONY: build deploy undeploy
 build: $(SAM_READY) ## Build functions and layer into .aws-sam
 	@$(SAM) build
 	@find .aws-sam/build/CommonLayer -name '*.pyc' -print -quit | grep -q . || { \
 		echo "Note: this machine does not have the Python that the layer is for, so the layer is not compiled and" >&2; \
 		echo "every cold start takes about twice as long. Install that Python before you deploy." >&2; }
 
-deploy: build ## Deploy to the AWS account at hand: make deploy ENV=dev
-	@$(SAM) deploy --config-env $(ENV)
+# PARAMETERS="Name=value …" of the template; IMAGE=… a sandbox image that is built already.
+deploy: $(READY) $(SAM_READY) ## Deploy to the AWS account at hand, image and stack: make deploy ENV=dev
+	@$(BIN)/python -m deploy up $(ENV) --parameters "$${PARAMETERS:-}" --image "$${IMAGE:-}" $(if $(UNCOMPILED),--uncompiled)
+
+undeploy: $(READY) ## Remove it all, the data too: make undeploy ENV=dev [CONFIRM=stack] [KEEP=data]
+	@$(BIN)/python -m deploy down $(ENV) --confirm "$${CONFIRM:-}" $(if $(filter data,$(KEEP)),--keep-data)
 
 ##@ Dependencies
 

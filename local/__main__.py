@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 
 from rich.markup import escape
 
+from local import account as empty_account
 from local import engine
 from local import image as sandbox_image
 from local.follow import follow
@@ -38,6 +40,19 @@ def env(home: Home, _arguments: argparse.Namespace) -> None:
         print("The stack is not running. Start it: make up", file=sys.stderr)
     print(f"export FILEPATH_URL={home.front_url}")
     print(f"export FILEPATH_SOCKET_URL={home.socket_url}")
+
+
+def account(home: Home, _arguments: argparse.Namespace) -> None:
+    console.stderr = True  # what is printed otherwise is for a shell
+    Stack(home).start_account()
+    print(f"unset {' '.join(empty_account.NOT_ITS_OWN)}")
+    for name, value in empty_account.exports(home).items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def doors(home: Home, arguments: argparse.Namespace) -> None:
+    Stack(home).open_doors(arguments.stack)
+    print(f"{arguments.stack}: {home.front_url}, {home.socket_url}")
 
 
 def demo(home: Home, _arguments: argparse.Namespace) -> None:
@@ -75,9 +90,13 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
         (env, "print what to export"),
         (demo, "start the stack and do the main job"),
         (image, "build the sandbox's image, where it is not there yet"),
+        (account, "start the emulator alone, and print what to export to deploy to it"),
         (invite, "make an invitation to sign up"),
     ):
         commands.add_parser(run.__name__, help=help_text).set_defaults(run=run)
+    opening = commands.add_parser("doors", help="open them to another stack than that of `up`")
+    opening.add_argument("stack")
+    opening.set_defaults(run=doors)
     granting = commands.add_parser("grant", help="give an account credits")
     granting.add_argument("email")
     granting.add_argument("credits", type=int)

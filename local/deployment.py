@@ -61,8 +61,9 @@ def sam() -> str:
 
 
 class Deployment:
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, stack: str = STACK) -> None:
         self._home = home
+        self._stack = stack
         self._template = home.build / "sam" / "template.yaml"
         self._built = home.build / "built.txt"
 
@@ -106,16 +107,18 @@ class Deployment:
         return settings
 
     def parameters(self) -> dict[str, str]:
+        """SAM takes the parameters of its command line in place of those that samconfig.toml has, not beside them."""
+        configured = dict(pair.split("=", 1) for pair in self._settings["parameter_overrides"])
+        return {**configured, **self.own_parameters(), **dict(self._home.parameters)}
+
+    def own_parameters(self) -> dict[str, str]:
         """All that differs from a deployment to AWS."""
         return {
-            # SAM takes the parameters of its command line in place of these, not beside them.
-            **dict(pair.split("=", 1) for pair in self._settings["parameter_overrides"]),
             "PythonRuntime": _runtime(),
             "AgentsUrl": f"ws://127.0.0.1:{self._home.sandbox_port}/agents",
             "ManagementEndpoint": f"{self._home.emulator_url}/_aws/execute-api/{{apiId}}/{{stage}}",
             "SocketUrl": self._home.socket_url,
             "ObjectsEndpoint": self._home.sandbox_url,
-            **dict(self._home.parameters),
         }
 
     @property
@@ -144,16 +147,16 @@ class Deployment:
 
     def _status(self) -> str | None:
         try:
-            return str(self._cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"])
+            return str(self._cloudformation.describe_stacks(StackName=self._stack)["Stacks"][0]["StackStatus"])
         except ClientError:
             return None
 
     def _clear_what_failed(self) -> None:
         """A stack whose first creation failed can only be deleted, here as on AWS."""
         if self._status() not in (None, *DEPLOYED):
-            self._cloudformation.delete_stack(StackName=STACK)
+            self._cloudformation.delete_stack(StackName=self._stack)
             self._cloudformation.get_waiter("stack_delete_complete").wait(
-                StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+                StackName=self._stack, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
             )
 
     def _make_bucket(self) -> None:
@@ -161,13 +164,15 @@ class Deployment:
         s3.create_bucket(Bucket=self._settings["s3_bucket"])
 
     def outputs(self) -> dict[str, str]:
-        stack = self._cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+        stack = self._cloudformation.describe_stacks(StackName=self._stack)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     def publish(self) -> None:
         """What the doors need to know, to where they read it."""
         # A text on the wire; botocore reads it where it is JSON, which the stubs do not say.
-        template: Any = self._cloudformation.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
+        template: Any = self._cloudformation.get_template(StackName=self._stack, TemplateStage="Processed")[
+            "TemplateBody"
+        ]
         processed = json.loads(template) if isinstance(template, str) else template
         _replace(self._home.gateway_responses_file, gateway_responses.of_template(processed))
         _replace(self._home.outputs_file, self.outputs())

@@ -59,15 +59,16 @@ def build(engine: Engine, environment: Mapping[str, str] = os.environ) -> str:
     """The image's tag, once it is there. Raises NoImageError."""
     wanted = tag(environment)
     if not engine.has("image", wanted):
-        base = _base(engine, environment)
-        with step(f"Building the sandbox's image on {base}"):
-            _follow(engine, _build_command(engine, wanted, base, environment))
+        own_base = base(engine, environment)
+        with step(f"Building the sandbox's image on {own_base}"):
+            words = ["build", "--file", str(DOCKERFILE), "--tag", wanted, *build_options(engine, own_base, environment)]
+            _follow(engine, engine.command(*words, str(CHECKOUT)))
     return wanted
 
 
-def _build_command(engine: Engine, wanted: str, base: str, environment: Mapping[str, str]) -> list[str]:
-    words = ["build", "--file", str(DOCKERFILE), "--tag", wanted, "--network", "host"]
-    words += ["--build-arg", f"BASE_IMAGE={base}"]
+def build_options(engine: Engine, base_image: str, environment: Mapping[str, str]) -> list[str]:
+    """What a build takes here that it does not take everywhere."""
+    words = ["--network", "host", "--build-arg", f"BASE_IMAGE={base_image}"]
     if index := environment.get("PIP_INDEX_URL"):
         words += ["--build-arg", f"PIP_INDEX_URL={index}"]
     if engine.is_podman:
@@ -75,7 +76,7 @@ def _build_command(engine: Engine, wanted: str, base: str, environment: Mapping[
         # business only while it is built.
         words += ["--isolation", "chroot"]
         words += ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"] if _has_certificates() else []
-    return engine.command(*words, str(CHECKOUT))
+    return words
 
 
 def _has_certificates() -> bool:
@@ -105,7 +106,7 @@ def _shortened(line: str) -> str:
 # The base
 
 
-def _base(engine: Engine, environment: Mapping[str, str]) -> str:
+def base(engine: Engine, environment: Mapping[str, str]) -> str:
     if named := environment.get("FILEPATH_BASE_IMAGE"):
         return named
     for known in (PUBLISHED_BASE, OWN_BASE):

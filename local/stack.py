@@ -56,6 +56,18 @@ class Stack:
         console.print(f"[bold]The stack is up[/] after {time.monotonic() - begun:.1f} s: {self.home.front_url}")
         console.print(f"[dim]Sandboxes: {sandboxes.description()}[/]")
 
+    def start_account(self) -> None:
+        """The emulator alone, with whatever is deployed there, or nothing."""
+        self._check_tools()
+        self._check_ports()
+        self.home.prepare()
+        self._start_emulator()
+
+    def open_doors(self, stack: str) -> None:
+        """To another stack than this machine's own."""
+        Deployment(self.home, stack).publish()
+        self._start_doors()
+
     def down(self) -> None:
         if self._emulator.pid() is None and self._doors.pid() is None:
             console.print("The stack is not running; there is nothing to stop.")

@@ -16,6 +16,7 @@ from local.mends import (
     function_logs,
     layers,
     payloads,
+    registry,
     root_key,
     route_responses,
     sandbox_tasks,
@@ -34,6 +35,7 @@ def apply(home: Home) -> None:
     executions.apply()
     layers.apply(home.layers)
     payloads.apply()
+    registry.apply(home.emulator_port)
     worker_logs.apply()
     function_logs.apply(home.logs / "functions.log")
     sockets.apply()
