@@ -100,8 +100,8 @@ grant: $(READY) ## Give an account credits: make grant EMAIL=a@b.c CREDITS=100
 PYTEST = $(BIN)/python -m pytest
 PYTEST_ARGS ?=
 
-.PHONY: test test-fast test-unit test-agent test-local test-stack gate
-test: lint test-fast test-agent test-stack ## Everything: lint, unit, AWS, SDK, agent, local and, on a stack of its own, stack and gate
+.PHONY: test test-fast test-unit test-agent test-local test-stack mutate gate
+test: lint test-fast mutate test-agent test-stack ## Everything: lint, unit, AWS, SDK, mutate, agent, local and, on a stack of its own, stack and gate
 
 test-fast: $(READY) ## What needs no process of its own: unit, AWS (moto) and SDK
 	@$(PYTEST) -q -n 2 tests/unit tests/aws tests/sdk $(PYTEST_ARGS)
@@ -111,6 +111,9 @@ test-agent: $(READY) $(SAM_READY) ## The sandbox agent, and the mends of the emu
 
 test-stack: $(READY) $(SAM_READY) ## The whole system, with the gate, on a stack of its own
 	@$(PYTEST) -q tests/stack $(PYTEST_ARGS)
+
+mutate: $(READY) ## Take each condition of each write out in turn: a test must fail; lists which
+	@$(PYTEST) -qq -p gates.mutation.plugin tests/aws $(PYTEST_ARGS)
 
 gate: $(READY) ## What a caller does, with curl and jq, against FILEPATH_URL or the running stack
 	@if [ -z "$${FILEPATH_URL:-}" ]; then eval "$$($(LOCAL) env)"; fi; gates/agents-sdk-e2e.sh

@@ -221,3 +221,25 @@ def test_everything_decided_from_is_read_consistently(wire: Wire, monkeypatch: p
     assert single["ConsistentRead"]
     assert batch["RequestItems"]["filepath"]["ConsistentRead"]
     assert query["ConsistentRead"]
+
+
+def test_every_try_of_a_transaction_bears_one_token_so_that_it_is_done_once(wire: Wire) -> None:
+    """The reply to a try may be lost, or say that it is in progress still: under a new token it would be done twice."""
+    from filepath.aws import clients
+
+    tokens: list[str] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        tokens.append(params["ClientRequestToken"])
+
+    events = clients.dynamodb().meta.events
+    events.register("provide-client-params.dynamodb.TransactWriteItems", note)
+    conflict = cancelled("TransactionConflict")
+    wire.refuse("TransactWriteItems", "TransactionCanceledException", times=2, **conflict)
+    try:
+        table.transact([Put(ONE, new=True)])
+        table.transact([Put(TWO, new=True)])
+    finally:
+        events.unregister("provide-client-params.dynamodb.TransactWriteItems", note)
+    assert len(tokens) == 4
+    assert tokens[0] == tokens[1] == tokens[2] != tokens[3]

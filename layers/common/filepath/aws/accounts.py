@@ -100,7 +100,7 @@ def keep_invite(invite: str, expires_at: int) -> None:
 
 
 def _keep(secret: str, opens: Item, expires_at: int) -> None:
-    table.put(Put({**keys.secret(ids.hashed(secret)), **opens, "expiresAt": expires_at // 1000}, new=True))
+    table.put(Put({**keys.secret(ids.hashed(secret)), **opens, "expiresAt": expires_at // 1000}))
 
 
 def use_up(secret: str) -> bool:
@@ -134,7 +134,7 @@ def create_key(new: ApiKey, idempotency: IdempotencyKey | None, answer: Mapping[
         **expiry,
     }
     shown = {**keys.api_key(new.user_id, new.key_id), **records.item_of(new)}
-    writes: list[Write] = [Put(shown, new=True), Put({**keys.secret(new.secret_hash), **opens}, new=True)]
+    writes: list[Write] = [Put(shown), Put({**keys.secret(new.secret_hash), **opens}, new=True)]
     try:
         table.transact([*writes, *kept(idempotency, answer, new.created_at)])
     except TransactionRefused as error:

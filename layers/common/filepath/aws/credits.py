@@ -16,7 +16,8 @@ def account(user_id: str) -> Account:
 
 
 def opened(user_id: str, credits: int) -> Put:
-    return Put({**keys.credit(user_id), **asdict(Account().moved(credit.grant(credits))), "sandboxes": 0}, new=True)
+    """Belongs beside the new user, whose condition is its own too."""
+    return Put({**keys.credit(user_id), **asdict(Account().moved(credit.grant(credits))), "sandboxes": 0})
 
 
 def held(user_id: str, credits: int) -> Update:
@@ -50,7 +51,8 @@ def sandbox_counted(user_id: str, per_account: int) -> Update:
 
 
 def sandbox_released(user_id: str) -> Update:
-    return Update(keys.credit(user_id), condition="#sandboxes > :none", add={"sandboxes": -1}, values={"none": 0})
+    """Belongs beside the one end of a session that was counted."""
+    return Update(keys.credit(user_id), add={"sandboxes": -1})
 
 
 def stack_counted(per_stack: int) -> Update:
@@ -64,7 +66,7 @@ def stack_counted(per_stack: int) -> Update:
 
 
 def stack_released() -> Update:
-    return Update(keys.STACK, condition="#sandboxes > :none", add={"sandboxes": -1}, values={"none": 0})
+    return Update(keys.STACK, add={"sandboxes": -1})
 
 
 def _moved(user_id: str, movement: Movement, condition: str, values: dict[str, int]) -> Update:

@@ -73,7 +73,7 @@ def create(
             },
             new=True,
         ),
-        Put({**keys.session_env(session.session_id), "env": env}, new=True),
+        Put({**keys.session_env(session.session_id), "env": env}),
         *kept(idempotency, answer, session.created_at),
     ]
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -195,10 +196,12 @@ def delete(write: Delete) -> None:
 def transact(writes: Sequence[Write]) -> None:
     """All of the writes or none. Raises TransactionRefused when conditions do not hold."""
     items = [_transacted(write) for write in writes]
+    # One for all tries: whatever became of an earlier one, it is done once, and a try after it succeeds as it did.
+    token = uuid.uuid4().hex
 
     def attempt() -> None:
         try:
-            clients.dynamodb().transact_write_items(TransactItems=items)
+            clients.dynamodb().transact_write_items(TransactItems=items, ClientRequestToken=token)
         except clients.dynamodb().exceptions.TransactionCanceledException as error:
             refused = _refused(cast("dict[str, Any]", error.response))
             if refused:

@@ -20,6 +20,7 @@ _INLINE_INPUTS = 16 * 1024
 """Encoded bytes of command, environment and stdin kept in the table: with them an exec fits well in one message."""
 _OPEN_TASK_STATUS: Mapping[str, str] = {"queued": TaskStatus.QUEUED, "running": TaskStatus.RUNNING}
 _NOT_OVER = "#status IN (:queued, :running)"
+_UNSTARTED = " AND attribute_not_exists(#startedAt)"
 
 
 def get(workflow_id: str) -> Task | None:
@@ -229,18 +230,16 @@ def settle(task: Task, session: Session, outcome: Outcome, output_bytes: int, no
     writes: list[Write] = [
         Update(
             keys.task(task.workflow_id),
-            condition=f"{_NOT_OVER} AND #exited = :exited AND {_unchanged('startedAt', task.started_at)}",
+            condition=f"{_NOT_OVER} AND #exited = :exited{_UNSTARTED if task.started_at is None else ''}",
             set={name: value for name, value in over.items() if value is not None},
             remove=["wakeToken"],
-            values={**_OPEN_TASK_STATUS, "exited": task.exited, **_read("startedAt", task.started_at)},
+            values={**_OPEN_TASK_STATUS, "exited": task.exited},
         ),
         credits.settled(task.user_id, task.held, charged),
         Update(
             keys.session(task.session_id),
-            condition="contains(#openTasks, :task)",
             set={"lastActive": max(now, session.last_active)},
             discard={"openTasks": {task.workflow_id}},
-            values={"task": task.workflow_id},
         ),
         _sealed(task, output_bytes),
     ]
@@ -257,18 +256,10 @@ def _sealed(task: Task, stored: int) -> Update:
     """Closes the log at the length it was read with: what comes later is refused, so that the length stays true."""
     return Update(
         keys.log(task.workflow_id),
-        condition=_unchanged("stored", stored or None),
+        condition="#stored = :stored" if stored else "attribute_not_exists(#stored)",
         set={"sealed": True, **_kept(task.created_at)},
-        values=_read("stored", stored or None),
+        values={"stored": stored} if stored else {},
     )
-
-
-def _unchanged(attribute: str, value: int | None) -> str:
-    return f"#{attribute} = :{attribute}" if value is not None else f"attribute_not_exists(#{attribute})"
-
-
-def _read(attribute: str, value: int | None) -> dict[str, int]:
-    return {attribute: value} if value is not None else {}
 
 
 def _updated(
