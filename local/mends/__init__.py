@@ -13,6 +13,7 @@ from local.mends import (
     cluster_condition,
     definitions,
     executions,
+    failing_calls,
     function_logs,
     layers,
     payloads,
@@ -29,6 +30,7 @@ def apply(home: Home) -> None:
     """Mend the emulator of this process, before it serves its first request."""
     root_key.apply()
     admin.apply()
+    failing_calls.apply(home)
     callbacks.apply()
     cluster_condition.apply()
     definitions.apply()

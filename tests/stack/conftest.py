@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import secrets
 import socket
@@ -59,6 +60,20 @@ class RunningStack:
         answer.raise_for_status()
         count: int = answer.json()["cut"]
         return count
+
+    def call_faults(self, **plan: Any) -> dict[str, dict[str, int]]:
+        """Sets how the functions' calls to AWS fare (none: well again); the counts of the plan that it ends."""
+        answer = httpx.post(
+            f"{self.url}/_local/faults",
+            headers={"x-local-secret": self.home.control_secret()},
+            json={"door": "aws", "plan": plan},
+        )
+        answer.raise_for_status()
+        counts: dict[str, dict[str, int]] = answer.json()
+        return counts
+
+    def output(self, name: str) -> str:
+        return str(json.loads(self.home.outputs_file.read_text())[name])
 
     def invoke(self, output: str, payload: dict[str, Any]) -> dict[str, Any]:
         return Stack(self.home).invoke(output, payload)
