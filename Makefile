@@ -126,6 +126,23 @@ COUNT ?= 30
 bench-hops: $(READY) ## Where the time of one short task goes, on the running stack: make bench-hops COUNT=30
 	@$(BIN)/python -m benchmarks.hops $(COUNT)
 
+# The runtimes beside which the agent is measured. One of them needs Python 3.12 and is left out where there is none.
+PYTHON_3_12 = $(shell for python in "$$HOME"/.pyenv/versions/3.12.*/bin/python python3.12; do \
+	"$$python" -c 'import sys; print(sys.executable)' 2>/dev/null && break; done)
+PEERS = .tools/swe-rex/.installed $(if $(PYTHON_3_12),.tools/openhands/.installed)
+
+.tools/openhands/.installed: PEER_PYTHON = $(PYTHON_3_12)
+.tools/%/.installed: PEER_PYTHON ?= $(PYTHON)
+.tools/swe-rex/.installed .tools/openhands/.installed: .tools/%/.installed: requirements/%.txt .tools/uv/.installed
+	@echo "Installing $* into .tools/$*" >&2
+	@test -x .tools/$*/bin/python || $(UV_ENV) $(UV) venv --quiet --python "$$(command -v $(PEER_PYTHON))" .tools/$*
+	@$(UV_ENV) $(UV) pip sync --quiet --require-hashes --python .tools/$*/bin/python requirements/$*.txt
+	@touch $@
+
+.PHONY: bench-agent
+bench-agent: $(READY) $(PEERS) ## The sandbox agent beside a floor and other runtimes, to docs/agent-speed.md (BENCH=quick: a look)
+	@$(BIN)/python -m benchmarks.agent $(BENCH)
+
 ##@ Checks
 
 SHELL_SCRIPTS = .ci/run $(wildcard gates/*.sh requirements/*.sh sandbox/*.sh local/*.sh)
@@ -190,6 +207,8 @@ lock: .tools/uv/.installed ## Compile pyproject.toml to locked requirements (UPG
 	@$(COMPILE) --group sandbox -c requirements/dev.txt -o sandbox/requirements.txt
 	@$(COMPILE) --group sam -o requirements/sam.txt
 	@$(COMPILE) --group uv -o requirements/uv.txt
+	@$(COMPILE) --group swe-rex -o requirements/swe-rex.txt
+	@$(subst --python-version 3.11,--python-version 3.12,$(COMPILE)) --group openhands -o requirements/openhands.txt
 
 lock-check: $(READY) ## See that the locked requirements are those of pyproject.toml, without network
 	@$(BIN)/python -m gates requirements

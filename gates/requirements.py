@@ -28,6 +28,8 @@ LOCKED: dict[str, list[tuple[str, str | None]]] = {
     "sandbox/requirements.txt": [(ROOT, "sandbox")],
     "requirements/sam.txt": [(ROOT, "sam")],
     "requirements/uv.txt": [(ROOT, "uv")],
+    "requirements/swe-rex.txt": [(ROOT, "swe-rex")],
+    "requirements/openhands.txt": [(ROOT, "openhands")],
 }
 # These are installed side by side, or stand for each other in tests.
 SAME_VERSIONS = ("requirements/dev.txt", "layers/common/requirements.txt", "sandbox/requirements.txt")

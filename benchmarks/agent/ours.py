@@ -1,0 +1,125 @@
+"""The sandbox agent, with a platform on its socket that stores and acknowledges at once.
+
+The messages are the product's own. The platform here is as lean as it can be, because it shares the machine with what
+is measured; tests/agent has one that checks and misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+
+from benchmarks.agent.runtime import Receive, Result, Runtime, RuntimeFailedError
+
+ROOT = Path(__file__).parents[2]
+_SESSION = "ses_benchmark0000000000"
+_TOKEN = "benchmark"  # noqa: S105 - nobody else can reach the socket
+_MESSAGE_LIMIT, _FRAME_LIMIT = 128 * 1024, 32 * 1024
+
+
+@dataclass
+class _Log:
+    receive: Receive
+    exit: asyncio.Future[Result] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    stored: int = 0
+
+
+class Ours(Runtime):
+    name = "filepath agent"
+    has_stdin = True
+    has_deadline = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logs: dict[str, _Log] = {}
+        self._last = 0
+        self._socket: ServerConnection | None = None
+        self._server: Server | None = None
+        self._greeted = asyncio.Event()
+        self._answers: dict[str, Callable[[dict[str, Any]], str]] = {
+            "hello": self._greet,
+            "started": lambda _: "{}",
+            "ended": lambda _: "{}",
+            "heartbeat": lambda _: "{}",
+            "output": self._store,
+            "exit": self._take_exit,
+        }
+
+    async def start(self) -> None:
+        limits = (_MESSAGE_LIMIT, _FRAME_LIMIT)
+        self._server = await serve(
+            self._converse, "127.0.0.1", 0, compression=None, ping_interval=None, max_size=limits
+        )
+        port = next(iter(self._server.sockets)).getsockname()[1]
+        workspace = self.home / "workspace"
+        workspace.mkdir()
+        if os.geteuid() == 0:
+            os.chown(workspace, 1000, 1000)
+        environment = {
+            "PYTHONPATH": str(ROOT / "sandbox"),
+            "FILEPATH_AGENTS_URL": f"ws://127.0.0.1:{port}/",
+            "FILEPATH_SESSION": _SESSION,
+            "FILEPATH_TOKEN": _TOKEN,
+            "FILEPATH_WORKSPACE": str(workspace),
+        }
+        self.spawn([sys.executable, "-m", "agent"], environment)
+        async with asyncio.timeout(20):
+            await self._greeted.wait()
+
+    async def run(
+        self, command: str, receive: Receive, *, stdin: str | None = None, timeout_seconds: int = 600
+    ) -> Result:
+        self._last += 1
+        workflow_id = f"wf_{self._last}"
+        log = self._logs[workflow_id] = _Log(receive)
+        params = {"workflowId": workflow_id, "timeoutSeconds": timeout_seconds, "command": command, "stdin": stdin}
+        text = json.dumps({"jsonrpc": "2.0", "method": "exec", "params": params}, ensure_ascii=False)
+        assert self._socket
+        await self._socket.send(text)
+        try:
+            return await log.exit
+        finally:
+            del self._logs[workflow_id]
+
+    async def stop(self) -> None:
+        await super().stop()
+        if self._server:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _converse(self, socket: ServerConnection) -> None:
+        self._socket = socket
+        async for text in socket:
+            message = json.loads(text)
+            result = self._answers[message["method"]](message["params"])
+            await socket.send(f'{{"jsonrpc":"2.0","id":{message["id"]},"result":{result}}}')
+
+    def _greet(self, _: dict[str, Any]) -> str:
+        self._greeted.set()
+        return '{"env":{},"heartbeatSeconds":30,"graceSeconds":1}'
+
+    def _store(self, params: dict[str, Any]) -> str:
+        log, offset, at = self._logs[params["workflowId"]], params["offset"], 0
+        if offset != log.stored:
+            raise RuntimeFailedError(f"a chunk at {offset}, where {log.stored} bytes are stored")
+        data = memoryview(binascii.a2b_base64(params["data"]))
+        for stream, length in params["runs"]:
+            log.receive(stream, data[at : at + length])
+            at += length
+        log.stored += len(data)
+        return f'{{"stored":{log.stored},"watched":true}}'
+
+    def _take_exit(self, params: dict[str, Any]) -> str:
+        log, end = self._logs[params["workflowId"]], params["end"]
+        if params["outputBytes"] != log.stored:
+            raise RuntimeFailedError(f"an exit after {params['outputBytes']} bytes, where {log.stored} are stored")
+        log.exit.set_result(Result(end["exitCode"], end["signal"] or end["message"] or end["cause"]))
+        return '{"accepted":true}'
