@@ -109,8 +109,8 @@ def test_an_agents_function_that_cannot_be_imported_is_found(write: Write, tmp_p
 @pytest.fixture
 def locked(write: Write) -> Write:
     """A tree whose locked files are current."""
-    groups = {"dev": "", "emulator": "'docker>=7'", "sandbox": "", "sam": "", "uv": ""}
-    lines = [f"{name} = [{entries}]" for name, entries in groups.items()]
+    groups = {group for sources in requirements.LOCKED.values() for _, group in sources if group}
+    lines = [f"{group} = []" for group in groups - {"emulator"}] + ["emulator = ['docker>=7']"]
     write("pyproject.toml", "[project]\ndependencies=['mangum>=1']\n[dependency-groups]\n" + "\n".join(lines))
     write("sdk/python/pyproject.toml", "[project]\nname = 'filepath-sdk'")
     for name in requirements.LOCKED:
