@@ -96,6 +96,11 @@ class Log:
         }
 
 
+class HttpServer(ThreadingHTTPServer):
+    request_queue_size = 256
+    """Many callers may come at once."""
+
+
 class Platform:
     """`with Platform() as platform:` serves on `platform.url` and `platform.socket_url`."""
 
@@ -107,6 +112,9 @@ class Platform:
         """Replies given in place of doing what is asked."""
         self.lose_next = 0
         """Replies that are lost after what was asked has been done."""
+        self.hold_replies = threading.Event()
+        """While it is clear, what is asked is done, and answered later."""
+        self.hold_replies.set()
         self.refuse_sockets: int | None = None
         self.refuse_once: int | None = None
         self.sockets_opened = 0
@@ -119,12 +127,14 @@ class Platform:
         self.keys: dict[str, Json] = {}
         self.first_answers: dict[str, tuple[Json, Json]] = {}
         self._lock = threading.RLock()
+        self._attended = threading.Condition(self._lock)
+        self._admitted = 0
         self._connections: dict[ServerConnection, list[str]] = {}
         self._workers: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         self._home = tempfile.TemporaryDirectory()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = HttpServer(("127.0.0.1", 0), _handler(self))
         self._sockets: Server = serve(self._attend, "127.0.0.1", 0, process_request=self._admit, compression=None)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self.socket_url = f"ws://127.0.0.1:{self._sockets.socket.getsockname()[1]}/socket"
@@ -154,14 +164,18 @@ class Platform:
         refused, self.refuse_once = self.refuse_sockets or self.refuse_once, None
         if refused is not None:
             return connection.respond(refused, '{"message": "Forbidden"}')
-        known = request.headers.get("x-api-key") == KEY or "ticket=" in request.path
-        return None if known else connection.respond(401, '{"message": "Unauthorized"}')
+        if request.headers.get("x-api-key") != KEY and "ticket=" not in request.path:
+            return connection.respond(401, '{"message": "Unauthorized"}')
+        with self._lock:
+            self._admitted += 1
+        return None
 
     def _attend(self, connection: ServerConnection) -> None:
         with self._lock:
             self.sockets_opened += 1
             self._connections[connection] = []
             self.most_sockets = max(self.most_sockets, len(self._connections))
+            self._attended.notify_all()
         with contextlib.suppress(ConnectionClosed):
             for text in connection:
                 message = protocol.parse(str(text))
@@ -373,6 +387,8 @@ class Platform:
     def post_orchestrator(self, _: Json, body: Json) -> Json:
         if self._session(body["sessionId"])["status"] != "ready":
             raise Refusal(410, "session_closed", "The session is closed. Create another one.")
+        with self._attended:  # the platform knows a connection before its caller does
+            self._attended.wait_for(lambda: self.sockets_opened >= self._admitted, 5)
         task = Log(f"wf_{len(self.tasks) + 1}", body["sessionId"], body["task"])
         self.tasks[task.workflow_id] = task
         if not body["task"].startswith("#"):  # a comment is a task that the test plays itself
@@ -453,6 +469,7 @@ def _handler(platform: Platform) -> type[BaseHTTPRequestHandler]:
             except Refusal as refusal:
                 self._reply(refusal.status, refusal.body, refusal.headers)
                 return
+            platform.hold_replies.wait(10)
             if platform.lose_next:
                 platform.lose_next -= 1
                 self.close_connection = True

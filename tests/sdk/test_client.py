@@ -5,28 +5,31 @@ from __future__ import annotations
 import pytest
 
 from filepath_sdk import Filepath, NotFound, SessionClosed, Unauthenticated
+from tests.sdk.conftest import Client
 from tests.sdk.platform_double import KEY, Platform
 
 
-def test_from_nothing_to_a_command_with_a_key_of_ones_own(platform: Platform) -> None:
-    with Filepath("", platform.url) as fp:
+def test_from_nothing_to_a_command_with_a_key_of_ones_own(platform: Platform, client: Client) -> None:
+    with client("", platform.url) as fp:
         signed_in = fp.sign_up("a@example.com", "password", "Ada")
         key = fp.keys.create("mine")
     assert signed_in.user.email == "a@example.com"
     assert key.key is not None
     assert key.key not in repr(key)
     assert signed_in.token not in repr(signed_in)
-    with Filepath(key.key, platform.url, socket_url=platform.socket_url) as fp:
+    with client(key.key, platform.url, socket_url=platform.socket_url) as fp:
         assert [one.name for one in fp.keys.list()] == ["mine"]
         fp.keys.delete(key.id)
         with pytest.raises(Unauthenticated):
             fp.credits()
 
 
-def test_a_client_reads_its_settings_from_the_environment(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_reads_its_settings_from_the_environment(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
     monkeypatch.setenv("FILEPATH_API_KEY", KEY)
     monkeypatch.setenv("FILEPATH_URL", platform.url + "/")
-    with Filepath() as fp:
+    with client() as fp:
         assert fp.credits().balance == 1000
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from filepath_sdk import (
@@ -16,8 +19,13 @@ from filepath_sdk import (
     Unavailable,
     Unreachable,
 )
+from filepath_sdk.aio.backend import Asyncio
+from filepath_sdk.blocking import Blocking
 from filepath_sdk.calls import Reply, error_of, get_health
+from filepath_sdk.core.backend import Backend
+from filepath_sdk.core.deployment import Deployment
 from filepath_sdk.retry import LONGEST_RETRY_AFTER, TRIES, backoff, pause_before_retry
+from tests.sdk.conftest import Client
 from tests.sdk.platform_double import KEY, Platform
 
 
@@ -54,8 +62,8 @@ def test_a_revocation_whose_answer_was_lost_is_not_repeated(platform: Platform, 
     assert platform.requests[1:] == [("POST", "/api/auth/api-key/delete")]
 
 
-def test_an_error_carries_the_envelope_and_says_what_to_do(platform: Platform) -> None:
-    with Filepath("fp_wrong", platform.url) as fp, pytest.raises(Unauthenticated) as caught:
+def test_an_error_carries_the_envelope_and_says_what_to_do(platform: Platform, client: Client) -> None:
+    with client("fp_wrong", platform.url) as fp, pytest.raises(Unauthenticated) as caught:
         fp.credits()
     error = caught.value
     assert (error.code, error.status, error.request_id) == ("unauthenticated", 401, "req-1")
@@ -63,15 +71,19 @@ def test_an_error_carries_the_envelope_and_says_what_to_do(platform: Platform) -
     assert error.envelope()["error"]["message"] == "The key is not known. Create one."
 
 
-def test_a_deployment_that_is_not_there_is_named() -> None:
-    with Filepath(KEY, "http://127.0.0.1:9") as fp, pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
-        fp._transport._reply(get_health(), {})
+@pytest.mark.parametrize("backend", [Blocking, Asyncio])
+async def test_a_deployment_that_is_not_there_is_named(backend: Callable[[], Backend]) -> None:
+    given: Any = {"api_key": KEY, "token": None, "socket_url": None, "pace": None}
+    deployment = Deployment(backend, url="http://127.0.0.1:9", **given)
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
+        await deployment._reply(get_health(), {})
+    await deployment.close()
 
 
-def test_without_a_url_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_url_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
     monkeypatch.delenv("FILEPATH_URL", raising=False)
     with pytest.raises(NotConfigured, match="FILEPATH_URL"):
-        Filepath(KEY)
+        client(KEY)
 
 
 @pytest.mark.parametrize(

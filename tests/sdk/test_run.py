@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from filepath_sdk import (
+    ClientClosed,
     CommandFailed,
     Filepath,
     Forbidden,
@@ -20,8 +23,10 @@ from filepath_sdk import (
     Unauthenticated,
     WaitTimeout,
 )
-from filepath_sdk.feed import Pace
-from filepath_sdk.task import WatchInterrupted
+from filepath_sdk.core.feed import Pace
+from filepath_sdk.core.watch import WatchInterrupted
+from filepath_sdk.task import Watch
+from tests.sdk.conftest import Client
 from tests.sdk.platform_double import KEY, Faults, Platform
 
 
@@ -83,9 +88,11 @@ def test_a_large_output_with_bytes_that_are_no_text_is_exact(fp: Filepath) -> No
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_events_omitted_doubled_and_overtaken_leave_the_output_exact(platform: Platform, seed: int) -> None:
+def test_events_omitted_doubled_and_overtaken_leave_the_output_exact(
+    platform: Platform, seed: int, client: Client
+) -> None:
     platform.faults = Faults(seed, omit=0.2, double=0.3, overtake=0.3)
-    with Filepath(KEY, platform.url) as fp, fp.sessions.create() as session:
+    with client(KEY, platform.url) as fp, fp.sessions.create() as session:
         result = session.run("for i in $(seq 40); do echo line $i; sleep 0.01; done")
     assert result.stdout == "".join(f"line {number}\n" for number in range(1, 41))
 
@@ -104,24 +111,26 @@ def test_a_socket_cut_while_a_task_runs_costs_no_byte_and_one_catch_up(platform:
     assert len([path for path in reads(platform) if path.endswith("/status")]) == 1
 
 
-def test_without_any_socket_a_run_still_ends_right(platform: Platform) -> None:
+def test_without_any_socket_a_run_still_ends_right(platform: Platform, client: Client) -> None:
     platform.refuse_sockets = 503
-    with Filepath(KEY, platform.url, pace=Pace(longest_backoff=0.3)) as fp, fp.sessions.create() as session:
+    with client(KEY, platform.url, pace=Pace(longest_backoff=0.3)) as fp, fp.sessions.create() as session:
         result = session.run("echo a; sleep 0.3; echo b")
     assert (result.stdout, result.exit_code) == ("a\nb\n", 0)
 
 
-def test_a_socket_that_refuses_the_key_is_told_at_once(platform: Platform) -> None:
+def test_a_socket_that_refuses_the_key_is_told_at_once(platform: Platform, client: Client) -> None:
     platform.refuse_sockets = 401
-    with Filepath(KEY, platform.url) as fp:
+    with client(KEY, platform.url) as fp:
         session = fp.sessions.create()
         with pytest.raises(Unauthenticated):
             session.start("true")
     assert not platform.tasks
 
 
-def test_a_key_that_is_revoked_ends_the_watch_after_the_refusal_was_repeated(platform: Platform) -> None:
-    with Filepath(KEY, platform.url, pace=Pace(longest_backoff=0.1)) as fp:
+def test_a_key_that_is_revoked_ends_the_watch_after_the_refusal_was_repeated(
+    platform: Platform, client: Client
+) -> None:
+    with client(KEY, platform.url, pace=Pace(longest_backoff=0.1)) as fp:
         task = fp.sessions.create().start("sleep 60")
         platform.refuse_sockets = 403
         platform.cut_sockets()
@@ -129,8 +138,8 @@ def test_a_key_that_is_revoked_ends_the_watch_after_the_refusal_was_repeated(pla
             task.wait(timeout=10)
 
 
-def test_a_refusal_while_the_platform_restarts_does_not_end_the_watch(platform: Platform) -> None:
-    with Filepath(KEY, platform.url, pace=Pace(longest_backoff=0.1)) as fp:
+def test_a_refusal_while_the_platform_restarts_does_not_end_the_watch(platform: Platform, client: Client) -> None:
+    with client(KEY, platform.url, pace=Pace(longest_backoff=0.1)) as fp:
         task = fp.sessions.create().start("echo a; sleep 0.6; echo b")
         platform.refuse_once = 403
         platform.cut_sockets()
@@ -138,9 +147,9 @@ def test_a_refusal_while_the_platform_restarts_does_not_end_the_watch(platform: 
     assert platform.sockets_opened == 2
 
 
-def test_a_socket_url_of_another_kind_is_named_at_once(platform: Platform) -> None:
-    with Filepath(KEY, platform.url, socket_url=platform.url) as fp, pytest.raises(NotConfigured, match="SOCKET_URL"):
-        fp.feed.open()
+def test_a_socket_url_of_another_kind_is_named_at_once(platform: Platform, client: Client) -> None:
+    with client(KEY, platform.url, socket_url=platform.url) as fp, pytest.raises(NotConfigured, match="SOCKET_URL"):
+        fp.sessions.create().start("true")
 
 
 def test_input_that_is_no_text_is_refused_before_anything_is_sent(platform: Platform, fp: Filepath) -> None:
@@ -150,17 +159,17 @@ def test_input_that_is_no_text_is_refused_before_anything_is_sent(platform: Plat
     assert not platform.tasks
 
 
-def test_a_sign_in_token_opens_the_socket_with_a_ticket(platform: Platform) -> None:
-    with Filepath(url=platform.url, token="token-1") as fp, fp.sessions.create() as session:
+def test_a_sign_in_token_opens_the_socket_with_a_ticket(platform: Platform, client: Client) -> None:
+    with client(url=platform.url, token="token-1") as fp, fp.sessions.create() as session:
         assert session.run("echo hi").stdout == "hi\n"
 
 
-def test_a_task_can_be_watched_by_its_id_after_it_began(platform: Platform, fp: Filepath) -> None:
+def test_a_task_can_be_watched_by_its_id_after_it_began(platform: Platform, fp: Filepath, client: Client) -> None:
     with fp.sessions.create() as session:
         started = session.start("echo a; sleep 0.4; echo b; exit 5")
         while not platform.tasks[started.id].size:
             time.sleep(0.01)
-        with Filepath(KEY, platform.url) as other:
+        with client(KEY, platform.url) as other:
             result = other.tasks.attach(started.id).wait()
     assert (result.stdout, result.exit_code) == ("a\nb\n", 5)
 
@@ -193,13 +202,12 @@ def test_a_cancelled_task_says_so_with_its_signal(fp: Filepath) -> None:
     assert result.signal is not None
 
 
-def test_an_interrupt_in_a_run_cancels_the_command(platform: Platform, fp: Filepath) -> None:
+def test_an_interrupt_in_a_run_cancels_the_command(platform: Platform) -> None:
     def interrupted(_: str) -> None:
         raise KeyboardInterrupt
 
-    session = fp.sessions.create()
-    with pytest.raises(KeyboardInterrupt):
-        session.run("echo up; sleep 60", on_stdout=interrupted)
+    with Filepath(KEY, platform.url) as fp, pytest.raises(KeyboardInterrupt):
+        fp.sessions.create().run("echo up; sleep 60", on_stdout=interrupted)
     assert platform.tasks["wf_1"].cancelled
 
 
@@ -231,14 +239,14 @@ def test_several_tasks_share_one_socket_and_keep_their_output_apart(platform: Pl
     assert platform.sockets_opened == 1
 
 
-def test_an_idle_socket_is_kept_alive_by_a_request(platform: Platform) -> None:
-    with Filepath(KEY, platform.url, pace=Pace(keep_alive=(0.05, 0.1))) as fp:
-        fp.feed.open()
+def test_an_idle_socket_is_kept_alive_by_a_request(platform: Platform, client: Client) -> None:
+    with client(KEY, platform.url, pace=Pace(keep_alive=(0.05, 0.1))) as fp:
+        fp.sessions.create().start("true")
         assert platform.health_asked.wait(5)
 
 
-def test_an_ageing_socket_is_replaced_before_it_is_closed(platform: Platform) -> None:
-    with Filepath(KEY, platform.url, pace=Pace(renewal=(0.2, 0.2))) as fp, fp.sessions.create() as session:
+def test_an_ageing_socket_is_replaced_before_it_is_closed(platform: Platform, client: Client) -> None:
+    with client(KEY, platform.url, pace=Pace(renewal=(0.2, 0.2))) as fp, fp.sessions.create() as session:
         result = session.run("for i in $(seq 20); do echo $i; sleep 0.04; done")
         assert comes_to(1, platform.open_sockets)
     assert result.stdout == "".join(f"{number}\n" for number in range(1, 21))
@@ -246,21 +254,59 @@ def test_an_ageing_socket_is_replaced_before_it_is_closed(platform: Platform) ->
     assert platform.most_sockets >= 2
 
 
-def test_closing_the_client_ends_its_thread_and_its_socket(platform: Platform) -> None:
-    fp = Filepath(KEY, platform.url)
-    fp.feed.open()
-    thread = fp.feed._thread
+def test_closing_the_client_ends_its_socket_and_its_thread(platform: Platform, client: Client) -> None:
+    fp = client(KEY, platform.url)
+    fp.sessions.create().start("sleep 60")
     fp.close()
-    assert thread is not None
-    assert not thread.is_alive()
     assert comes_to(0, platform.open_sockets)
+    assert "filepath-feed" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_an_interrupted_watch_goes_on_where_it_was(fp: Filepath) -> None:
-    with fp.sessions.create() as session:
-        watch = session.start("echo one; sleep 0.2; echo two").watch()
+def test_who_waits_while_the_client_is_closed_is_told(platform: Platform, client: Client) -> None:
+    with client(KEY, platform.url) as fp:
+        task = fp.sessions.create().start("echo up; sleep 60")
+        next(iter(task.events()))
+        closer = threading.Timer(0.2, fp.close)
+        closer.start()
+        with pytest.raises(ClientClosed):
+            task.wait(timeout=20)
+        closer.join()
+        with pytest.raises(ClientClosed):
+            next(iter(fp.tasks.attach(task.id).events()))
+
+
+def test_an_interrupted_watch_goes_on_where_it_was(platform: Platform) -> None:
+    with Filepath(KEY, platform.url) as fp, fp.sessions.create() as session:
+        watch = session.start("echo one; sleep 0.2; echo two").events()
         watch.interrupt()
         with pytest.raises(WatchInterrupted):
             next(watch)
         shown = b"".join(event.data for event in watch if isinstance(event, OutputEvent))
     assert shown == b"one\ntwo\n"
+
+
+def test_an_interrupt_ends_the_wait_for_an_event_at_once(platform: Platform) -> None:
+    with Filepath(KEY, platform.url) as fp, fp.sessions.create() as session:
+        watch = session.start("sleep 60").events()
+        with pytest.raises(WatchInterrupted):
+            _interrupted_when_quiet(watch)
+
+
+def _interrupted_when_quiet(watch: Watch) -> None:
+    def strike(*_: object) -> None:
+        watch.interrupt()
+
+    before = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        list(watch)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_callback_that_is_to_be_awaited_is_refused_by_the_blocking_client(platform: Platform) -> None:
+    async def listen(_: str) -> None:
+        await asyncio.sleep(0)
+
+    with Filepath(KEY, platform.url) as fp, pytest.raises(RuntimeError, match="AsyncFilepath"):
+        fp.sessions.create().run("echo x", on_stdout=listen)

@@ -3,6 +3,9 @@
     with Filepath() as fp, fp.sessions.create() as session:
         print(session.run("make test").stdout)
 
+    async with AsyncFilepath() as fp, fp.sessions.create() as session:
+        print((await session.run("make test")).stdout)
+
 Names are imported when they are first used: the command line starts without the HTTP library, which costs
 more than all the rest.
 """
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from filepath_sdk._version import __version__
 from filepath_sdk.errors import (
+    ClientClosed,
     CommandFailed,
     Conflict,
     FilepathError,
@@ -33,6 +37,9 @@ from filepath_sdk.errors import (
 )
 
 if TYPE_CHECKING:
+    from filepath_sdk.aio.client import AsyncFilepath
+    from filepath_sdk.aio.session import AsyncSession
+    from filepath_sdk.aio.task import AsyncTask
     from filepath_sdk.client import Filepath
     from filepath_sdk.models import (
         ApiKey,
@@ -50,6 +57,9 @@ if TYPE_CHECKING:
     from filepath_sdk.task import Task
 
 _HOMES = {
+    "AsyncFilepath": "aio.client",
+    "AsyncSession": "aio.session",
+    "AsyncTask": "aio.task",
     "Filepath": "client",
     "Session": "session",
     "Task": "task",
@@ -67,6 +77,10 @@ _HOMES = {
 
 __all__ = [
     "ApiKey",
+    "AsyncFilepath",
+    "AsyncSession",
+    "AsyncTask",
+    "ClientClosed",
     "CommandFailed",
     "Conflict",
     "Credits",

@@ -429,9 +429,9 @@ def _session(fp: Filepath, session_id: str | None) -> Iterator[Session]:
 
 def _follow(task: Task, *, shown: bool) -> Result:
     """To the end of the task. Interrupted, or with nobody reading, it is cancelled."""
-    from filepath_sdk.task import WatchInterrupted
+    from filepath_sdk.core.watch import WatchInterrupted
 
-    watch = task.watch()
+    watch = task.events()
     interrupts = GentleInterrupts(watch)
     try:
         with interrupts:

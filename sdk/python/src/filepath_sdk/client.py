@@ -1,29 +1,25 @@
-"""The client: credentials, addresses, and the ways to sessions, tasks and keys. Requests are in `calls`."""
+"""The blocking client: the ways to sessions, tasks and keys. What they do is in `core`, the requests in `calls`."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from typing import Any, Self
 
 from filepath_sdk import calls
-from filepath_sdk.calls import Call, Page
-from filepath_sdk.errors import NotConfigured
-from filepath_sdk.feed import Address, Feed, Pace
+from filepath_sdk.blocking import Blocking, complete, each
+from filepath_sdk.core.deployment import Deployment
+from filepath_sdk.core.feed import Pace
+from filepath_sdk.core.task import TaskCore
 from filepath_sdk.models import ApiKey, Credits, SessionInfo, SignedIn, TaskInfo
 from filepath_sdk.session import Session
 from filepath_sdk.task import Task
-from filepath_sdk.transport import Transport
-
-T = TypeVar("T")
 
 
 class Filepath:
     """A deployment as one account sees it. What is not given is read from FILEPATH_API_KEY, FILEPATH_URL and
     FILEPATH_SOCKET_URL; an empty `api_key` means none, to sign up or in. Use it as a context manager, or
-    `close()` it.
+    `close()` it. Several threads may share it.
     """
 
     def __init__(
@@ -35,55 +31,38 @@ class Filepath:
         socket_url: str | None = None,
         pace: Pace | None = None,
     ) -> None:
-        url = url or os.environ.get("FILEPATH_URL")
-        if not url:
-            raise NotConfigured("the deployment's URL is not known: pass url=, or set FILEPATH_URL")
-        if not url.startswith(("http://", "https://")):
-            raise NotConfigured(
-                f"the deployment's URL lacks its scheme: {url}",
-                what_to_do="Write it with http:// or https:// at its start.",
-            )
-        if api_key is None and token is None:
-            api_key = os.environ.get("FILEPATH_API_KEY")
-        self._transport = Transport(url, api_key, token)
-        self._socket_url = socket_url or os.environ.get("FILEPATH_SOCKET_URL")
-        self.feed = Feed(self._socket_address, pace)
-        self.keys = Keys(self)
-        self.sessions = Sessions(self)
-        self.tasks = Tasks(self)
+        self._deployment = Deployment(Blocking, url=url, api_key=api_key, token=token, socket_url=socket_url, pace=pace)
+        self.keys = Keys(self._deployment)
+        self.sessions = Sessions(self._deployment)
+        self.tasks = Tasks(self._deployment)
 
     @property
     def url(self) -> str:
-        return self._transport.url
-
-    def send(self, call: Call[T]) -> T:
-        return self._transport.send(call)
+        return self._deployment.url
 
     def sign_up(self, email: str, password: str, name: str, invite: str | None = None) -> SignedIn:
         """Make an account. Without an API key, this client goes on with the new account's token."""
-        return self._signed_in(self.send(calls.sign_up(email, password, name, invite)))
+        return complete(self._deployment.sign(calls.sign_up(email, password, name, invite)))
 
     def sign_in(self, email: str, password: str) -> SignedIn:
-        return self._signed_in(self.send(calls.sign_in(email, password)))
-
-    def _signed_in(self, signed_in: SignedIn) -> SignedIn:
-        self._transport.token = signed_in.token
-        return signed_in
+        """Without an API key, this client goes on with the token."""
+        return complete(self._deployment.sign(calls.sign_in(email, password)))
 
     def sign_out(self) -> None:
         """End the token of `sign_up` or `sign_in`."""
-        self.send(calls.sign_out())
-        self._transport.token = None
+        complete(self._deployment.sign_out())
 
     def credits(self) -> Credits:
-        return self.send(calls.get_credits())
+        """What the account has. A credit is a started minute of a running task."""
+        return complete(self._deployment.send(calls.get_credits()))
 
     def health(self) -> Mapping[str, Any]:
-        return self.send(calls.get_health())
+        """Whether the deployment answers. Needs no key."""
+        return complete(self._deployment.send(calls.get_health()))
 
     def close(self) -> None:
-        self.feed.close()
-        self._transport.close()
+        """Close the connections. What runs on the platform runs on."""
+        complete(self._deployment.close())
 
     def __enter__(self) -> Self:
         return self
@@ -93,22 +72,12 @@ class Filepath:
     ) -> None:
         self.close()
 
-    def _socket_address(self) -> Address:
-        """A key goes into a header. A token is for REST: it buys a ticket, a new one for each connection."""
-        if self._transport.api_key:
-            if self._socket_url is None:
-                self._socket_url = self.send(calls.create_socket_ticket()).url.partition("?")[0]
-            return Address(self._socket_url, self._transport.credentials())
-        ticket = self.send(calls.create_socket_ticket())
-        url = (self._socket_url or ticket.url).partition("?")[0]
-        return Address(f"{url}?ticket={quote(ticket.ticket, safe='')}", {})
-
 
 class Keys:
     """The account's API keys."""
 
-    def __init__(self, fp: Filepath) -> None:
-        self._fp = fp
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
 
     def create(
         self,
@@ -119,20 +88,22 @@ class Keys:
         credit_limit: int | None = None,
     ) -> ApiKey:
         """A new key; its `key` is shown this once. `expires_in` in seconds."""
-        return self._fp.send(calls.create_key(name, expires_in, scopes, credit_limit))
+        return complete(self._deployment.send(calls.create_key(name, expires_in, scopes, credit_limit)))
 
     def list(self) -> list[ApiKey]:
-        return self._fp.send(calls.list_keys())
+        """All that are not revoked, without their secrets."""
+        return complete(self._deployment.send(calls.list_keys()))
 
     def delete(self, key_id: str) -> None:
-        self._fp.send(calls.delete_key(key_id))
+        """Revoke a key at once."""
+        complete(self._deployment.send(calls.delete_key(key_id)))
 
 
 class Sessions:
     """The account's sessions."""
 
-    def __init__(self, fp: Filepath) -> None:
-        self._fp = fp
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
 
     def create(
         self,
@@ -149,48 +120,42 @@ class Sessions:
         `memory` in MB, times in seconds.
         """
         call = calls.create_session(name, cpu, memory, env, idle_timeout, max_age, metadata)
-        return Session(self._fp, self._fp.send(call))
+        return Session(self._deployment, complete(self._deployment.send(call)))
 
     def handle(self, session_id: str) -> Session:
         """A handle on a session that is known to be there. Nothing is asked until it is used."""
-        return Session(self._fp, SessionInfo(session_id, "unknown"))
+        return Session(self._deployment, SessionInfo(session_id, "unknown"))
 
     def close(self, session_id: str) -> None:
-        self._fp.send(calls.close_session(session_id))
+        """End a session and what still runs in it. Closing twice is fine."""
+        complete(self._deployment.send(calls.close_session(session_id)))
 
     def get(self, session_id: str) -> Session:
-        return Session(self._fp, self._fp.send(calls.get_session(session_id)))
+        """A session with what is known of it now."""
+        return Session(self._deployment, complete(self._deployment.send(calls.get_session(session_id))))
 
     def list(self, *, status: str | None = None, limit: int | None = None) -> Iterator[Session]:
         """All of them, `limit` to a page; pages are fetched as they are needed."""
-        rows = _pages(lambda token: self._fp.send(calls.list_sessions(status, limit, token)))
-        return (Session(self._fp, info) for info in rows)
+        rows = self._deployment.pages(lambda token: calls.list_sessions(status, limit, token))
+        return (Session(self._deployment, info) for info in each(rows))
 
 
 class Tasks:
     """The account's tasks. Submitting one is the session's: `session.run` and `session.start`."""
 
-    def __init__(self, fp: Filepath) -> None:
-        self._fp = fp
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
 
     def get(self, workflow_id: str) -> TaskInfo:
-        return self._fp.send(calls.get_task(workflow_id))
+        """All that is known of a task."""
+        return complete(self._deployment.send(calls.get_task(workflow_id)))
 
     def list(
         self, *, session_id: str | None = None, status: str | None = None, limit: int | None = None
     ) -> Iterator[TaskInfo]:
-        return _pages(lambda token: self._fp.send(calls.list_tasks(session_id, status, limit, token)))
+        """Newest first, `limit` to a page; pages are fetched as they are needed."""
+        return each(self._deployment.pages(lambda token: calls.list_tasks(session_id, status, limit, token)))
 
     def attach(self, workflow_id: str) -> Task:
         """A handle on a task started elsewhere or earlier. Nothing is asked until it is used."""
-        return Task(self._fp, workflow_id, None)
-
-
-def _pages(page_after: Callable[[str | None], Page[T]]) -> Iterator[T]:
-    token: str | None = None
-    while True:
-        page = page_after(token)
-        yield from page.items
-        token = page.next_token
-        if token is None:
-            return
+        return Task(TaskCore(self._deployment, workflow_id))

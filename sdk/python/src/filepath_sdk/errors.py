@@ -131,6 +131,13 @@ class WaitTimeout(FilepathError, TimeoutError):
     what_to_do = "Wait again, or cancel the task."
 
 
+class ClientClosed(FilepathError):
+    """The client was closed while something waited for its events."""
+
+    code = "client_closed"
+    what_to_do = "Close the client after its last task, or attach to the task with another."
+
+
 class CommandFailed(FilepathError):
     """Raised by `check=True`: the command did not end with exit code 0. `result` has its output."""
 

@@ -1,4 +1,4 @@
-"""The account's feed of events: one WebSocket to the clients' API, kept up by a thread of its own.
+"""The account's feed of events: one WebSocket to the clients' API, kept up by a worker of its own.
 
 It carries events and says when it was away; what to make of them is `stream`'s. API Gateway sets the terms:
 no message for ten minutes, or an age of two hours, ends a connection, and an event posted in between is gone.
@@ -13,36 +13,26 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
-from websockets.sync.client import ClientConnection, connect
 
 from filepath_sdk import protocol
 from filepath_sdk.calls import Reply, error_of
-from filepath_sdk.errors import FilepathError, NotConfigured, Unavailable
+from filepath_sdk.core.backend import Address, Backend, Connection, Flag, Worker
+from filepath_sdk.errors import ClientClosed, FilepathError, NotConfigured, Unavailable
 from filepath_sdk.retry import backoff
-from filepath_sdk.transport import USER_AGENT
 
 log = logging.getLogger("filepath_sdk")
 _chance = random.SystemRandom()
 
 QUEUE_LIMIT = 8 * 1024 * 1024
 """Characters of data that may wait for a reader. Beyond, they are dropped, and the reader is told so."""
-LONGEST_WAIT = 1.0
-"""A signal handler that runs just before the wait wakes nobody: the wait is repeated instead."""
-MAX_MESSAGE = 256 * 1024
 REFUSALS_TAKEN = 2
 """In a row, before they are believed, where the same credential was let in before: a deployment may be restarting."""
-
-
-@dataclass(frozen=True)
-class Address:
-    url: str
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -78,14 +68,15 @@ Message = Event | Missed | Failed
 class Subscription:
     """The events of one task, or of all until its id is known: an event may come before the id does."""
 
-    def __init__(self, workflow_id: str | None = None) -> None:
+    def __init__(self, arrived: Flag, workflow_id: str | None = None) -> None:
         self._workflow_id = workflow_id
         self._messages: deque[Message] = deque()
         self._size = 0
-        self._changed = threading.Condition()
+        self._arrived = arrived
+        self._lock = threading.Lock()
 
     def narrow(self, workflow_id: str) -> None:
-        with self._changed:
+        with self._lock:
             self._workflow_id = workflow_id
             self._messages = deque(message for message in self._messages if self._concerns(message))
 
@@ -93,27 +84,27 @@ class Subscription:
         return not isinstance(message, Event) or self._workflow_id in (None, message.params.get("workflowId"))
 
     def put(self, message: Message) -> None:
-        if not self._concerns(message):
-            return
-        with self._changed:
+        with self._lock:
+            if not self._concerns(message):
+                return
             if isinstance(message, Event):
                 self._size += len(message.params.get("data") or "") + 200
             if self._size > QUEUE_LIMIT:
                 self._messages.clear()
                 self._size, message = 0, Missed()
             self._messages.append(message)
-            self._changed.notify_all()
+            self._arrived.set()
 
     def wake(self) -> None:
-        """End the wait in `get`; also from a signal handler: the lock is reentrant."""
-        with self._changed:
-            self._changed.notify_all()
+        """End the wait in `get`; also from a signal handler, which may have struck while the lock was held."""
+        self._arrived.set()
 
-    def get(self, timeout: float) -> list[Message]:
+    async def get(self, timeout: float) -> list[Message]:
         """All that has come, waiting for some up to `timeout` seconds, or less."""
-        with self._changed:
-            if not self._messages and timeout > 0:
-                self._changed.wait(min(timeout, LONGEST_WAIT))
+        if timeout > 0:
+            await self._arrived.wait(timeout)
+        with self._lock:
+            self._arrived.clear()
             messages, self._messages, self._size = list(self._messages), deque(), 0
         return messages
 
@@ -121,47 +112,50 @@ class Subscription:
 class Feed:
     """Opened by the first `open()`, kept up until `close()`."""
 
-    def __init__(self, address: Callable[[], Address], pace: Pace | None = None) -> None:
+    def __init__(self, backend: Backend, address: Callable[[], Awaitable[Address]], pace: Pace | None = None) -> None:
+        self._backend = backend
         self._address = address
         self._pace = pace or Pace()
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._connection: ClientConnection | None = None
-        self._tried = threading.Event()
-        self._closed = threading.Event()
+        self._worker: Worker | None = None
+        self._connection: Connection | None = None
+        self._tried = backend.flag()
+        self._closed = backend.flag()
         self._failure: FilepathError | None = None
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Returns when the socket is up, or the first try to open it has failed: the feed goes on trying, and
         who subscribed reads meanwhile. Raises when it was refused for good.
         """
         with self._lock:
-            if self._closed.is_set():
-                raise RuntimeError("this Filepath is closed")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._keep_up, name="filepath-feed", daemon=True)
-                self._thread.start()
-        self._tried.wait()
+            if self._worker is None and self._failure is None:
+                self._worker = self._backend.work(self._keep_up)
+        if self._failure is None:
+            await self._tried.wait()
         if self._failure is not None:
             raise self._failure
 
     def subscribe(self, workflow_id: str | None = None) -> Subscription:
-        subscription = Subscription(workflow_id)
+        subscription = Subscription(self._backend.flag(), workflow_id)
         with self._lock:
             self._subscriptions.add(subscription)
             if self._failure is not None:
                 subscription.put(Failed(self._failure))
         return subscription
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Who still waits for events is told."""
+        self._closed.set()
+        self._give_up(ClientClosed("this client is closed; what it started runs on"))
         with self._lock:
-            self._closed.set()
-            connection, thread = self._connection, self._thread
-        if connection is not None:
-            connection.close()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            connection, worker = self._connection, self._worker
+        try:
+            if connection is not None:
+                await connection.close()
+        finally:
+            if worker is not None:
+                await worker.end()
 
     def _tell(self, message: Message) -> None:
         with self._lock:
@@ -169,21 +163,21 @@ class Feed:
         for subscription in subscriptions:
             subscription.put(message)
 
-    # The thread
+    # The worker
 
-    def _keep_up(self) -> None:
+    async def _keep_up(self) -> None:
         try:
-            self._reconnect_for_ever()
+            await self._reconnect_for_ever()
         except Exception as error:
             log.exception("The filepath feed broke")
             self._give_up(FilepathError(f"the feed of events broke: {error!r}"))
 
-    def _reconnect_for_ever(self) -> None:
+    async def _reconnect_for_ever(self) -> None:
         failures, refusals_taken = 0, 0
         while not self._closed.is_set():
             connected_at = time.monotonic()
             try:
-                connection = self._connect()
+                connection = await self._connect()
             except FilepathError as error:
                 if not error.retryable and refusals_taken == 0:
                     self._give_up(error)
@@ -193,10 +187,10 @@ class Feed:
                 self._now_tried()
             else:
                 self._now_tried()
-                self._listen(connection)
+                await self._listen(connection)
                 failures = 0 if time.monotonic() - connected_at > 5 else failures + 1
                 refusals_taken = REFUSALS_TAKEN
-            self._closed.wait(backoff(failures, _chance.random(), self._pace.longest_backoff))
+            await self._closed.wait(backoff(failures, _chance.random(), self._pace.longest_backoff))
 
     def _now_tried(self) -> None:
         self._tell(Missed())
@@ -204,24 +198,15 @@ class Feed:
 
     def _give_up(self, error: FilepathError) -> None:
         with self._lock:
-            self._failure = error
+            self._failure = self._failure or error
         self._tell(Failed(error))
         self._tried.set()
 
-    def _connect(self) -> ClientConnection:
+    async def _connect(self) -> Connection:
         """Raises FilepathError, retryable or not."""
-        address = self._address()
+        address = await self._address()
         try:
-            # Entering it tells the library that this side closes the connection itself.
-            return connect(
-                address.url,
-                additional_headers=dict(address.headers),
-                user_agent_header=USER_AGENT,
-                compression=None,
-                open_timeout=self._pace.open_timeout,
-                close_timeout=1,
-                max_size=MAX_MESSAGE,
-            ).__enter__()
+            return await self._backend.connect(address, self._pace.open_timeout)
         except InvalidStatus as refused:
             response = refused.response
             headers = {name.lower(): value for name, value in response.headers.raw_items()}
@@ -234,37 +219,38 @@ class Feed:
         except (OSError, WebSocketException) as failed:
             raise Unavailable(f"the socket at {_shown(address.url)}: {failed}", retryable=True) from failed
 
-    def _listen(self, connection: ClientConnection) -> None:
+    async def _listen(self, connection: Connection) -> None:
         """Until the connection is gone. An ageing one is replaced by opening the next before closing it."""
         now = time.monotonic()
         renew_at = now + _chance.uniform(*self._pace.renewal)
         keep_alive_at = now + _chance.uniform(*self._pace.keep_alive)
-        with contextlib.suppress(ConnectionClosed), contextlib.ExitStack() as stack:
-            stack.callback(connection.close)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(contextlib.suppress(ConnectionClosed))
+            stack.push_async_callback(connection.close)
             while self._holds(connection):
                 now = time.monotonic()
                 if now >= renew_at:
-                    connection = self._renewed(connection)
-                    stack.callback(connection.close)
+                    connection = await self._renewed(connection, stack)
                     renew_at = now + _chance.uniform(*self._pace.renewal)
                 if now >= keep_alive_at:
-                    connection.send(protocol.request(uuid.uuid4().hex, "getHealth", {}))
+                    await connection.send(protocol.request(uuid.uuid4().hex, "getHealth", {}))
                     keep_alive_at = now + _chance.uniform(*self._pace.keep_alive)
                 with contextlib.suppress(TimeoutError):
-                    self._heard(connection.recv(max(0.0, min(renew_at, keep_alive_at) - now)))
+                    self._heard(await connection.recv(max(0.0, min(renew_at, keep_alive_at) - now)))
 
-    def _holds(self, connection: ClientConnection) -> bool:
+    def _holds(self, connection: Connection) -> bool:
         with self._lock:
             self._connection = connection
             return not self._closed.is_set()
 
-    def _renewed(self, connection: ClientConnection) -> ClientConnection:
+    async def _renewed(self, connection: Connection, stack: contextlib.AsyncExitStack) -> Connection:
         try:
-            replacement = self._connect()
+            replacement = await self._connect()
         except FilepathError as error:
             log.info("The filepath socket cannot be renewed yet: %s", error)
             return connection
-        connection.close()
+        stack.push_async_callback(replacement.close)
+        await connection.close()
         self._tell(Missed())  # what was under way on the old one
         return replacement
 

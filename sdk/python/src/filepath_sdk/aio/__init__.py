@@ -1,0 +1,1 @@
+"""The client for asyncio: `AsyncFilepath`, its sessions and its tasks."""

@@ -1,0 +1,73 @@
+"""A handle on one session: a sandbox with a filesystem that stays from task to task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from filepath_sdk import calls
+from filepath_sdk.aio.task import AsyncTask
+from filepath_sdk.core.session import SessionHandle
+from filepath_sdk.core.task import Callbacks, OnProgress, OnText, submit
+from filepath_sdk.models import Result, SessionInfo
+
+
+class AsyncSession(SessionHandle):
+    """`info` is what was known when last asked; `refresh()` asks. As an async context manager, closes at the end."""
+
+    async def refresh(self) -> SessionInfo:
+        """Ask how the session stands."""
+        self.info = await self._deployment.send(calls.get_session(self.id))
+        return self.info
+
+    async def start(
+        self,
+        cmd: str,
+        *,
+        timeout: int | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdin: str | bytes | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> AsyncTask:
+        """Submit a command and return. `timeout` (seconds, 300 unless given) decides the credits held.
+        Cancelled midway, so is the command.
+        """
+        return AsyncTask(await submit(self._deployment, self.id, cmd, timeout, env, cwd, stdin, metadata))
+
+    async def run(  # noqa: PLR0913 -- by name only, and each is optional
+        self,
+        cmd: str,
+        *,
+        timeout: int | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdin: str | bytes | None = None,
+        on_stdout: OnText | None = None,
+        on_stderr: OnText | None = None,
+        on_progress: OnProgress | None = None,
+        check: bool = False,
+    ) -> Result:
+        """Run a command to its end. The callbacks get text as it is written, cut as it arrives, but never
+        inside a character. A non-zero exit is a result, unless `check`: then it raises CommandFailed.
+        They may be coroutine functions. Cancelling the run, or a timeout around it, cancels the command.
+        """
+        task = await submit(self._deployment, self.id, cmd, timeout, env, cwd, stdin)
+        return await task.run(Callbacks(on_stdout, on_stderr, on_progress), check=check)
+
+    async def keep_alive(self) -> str | None:
+        """Put off the idle timeout; when it is now."""
+        return await self._deployment.send(calls.keep_alive(self.id))
+
+    async def close(self) -> None:
+        """End the session and what still runs in it. Closing twice is fine."""
+        await self._deployment.send(calls.close_session(self.id))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._leave(error)

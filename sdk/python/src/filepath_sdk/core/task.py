@@ -1,0 +1,161 @@
+"""A submitted command as both clients hold it: submitting, following and waiting, and what its events come to."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+
+from filepath_sdk import calls
+from filepath_sdk.core.deployment import Deployment
+from filepath_sdk.core.feed import Subscription
+from filepath_sdk.core.watch import TaskWatch
+from filepath_sdk.errors import CommandFailed, InvalidRequest
+from filepath_sdk.models import OutputEvent, OutputPage, ProgressEvent, Result, StatusEvent, TaskEvent
+
+OnText = Callable[[str], object]
+OnProgress = Callable[[float | None, str | None], object]
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What a caller wants to be told of while a command runs. Each may be a coroutine function."""
+
+    on_stdout: OnText | None = None
+    on_stderr: OnText | None = None
+    on_progress: OnProgress | None = None
+
+    async def tell(self, event: TaskEvent) -> None:
+        answer = self._call(event)
+        if inspect.isawaitable(answer):
+            await answer
+
+    def _call(self, event: TaskEvent) -> object:
+        if isinstance(event, ProgressEvent) and self.on_progress is not None:
+            return self.on_progress(event.percent, event.message)
+        if isinstance(event, OutputEvent) and event.text:
+            call = self.on_stdout if event.stream == "stdout" else self.on_stderr
+            return None if call is None else call(event.text)
+        return None
+
+
+class TaskCore:
+    def __init__(
+        self,
+        deployment: Deployment,
+        workflow_id: str,
+        session_id: str | None = None,
+        subscription: Subscription | None = None,
+    ) -> None:
+        self.deployment = deployment
+        self.workflow_id = workflow_id
+        self.session_id = session_id
+        self._subscription = subscription
+        self._waited: TaskWatch | None = None
+        self._output: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        self._result: Result | None = None
+
+    def watch(self, after: int = 0) -> TaskWatch:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None and after == 0:
+            return TaskWatch(self.deployment, self.workflow_id, subscription)
+        return TaskWatch.attach(self.deployment, self.workflow_id, after)
+
+    async def wait(self, timeout: float | None = None) -> Result:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._result is None:
+            if self._waited is None:
+                self._waited = self.watch()
+            event = await self._waited.next_event(deadline)
+            if event is None:
+                raise RuntimeError("the events ended without a terminal status")
+            self.observe(event)
+        return self._result
+
+    def observe(self, event: TaskEvent) -> None:
+        if isinstance(event, OutputEvent):
+            self._output[event.stream] += event.data
+        elif isinstance(event, StatusEvent) and event.status.over:
+            stdout, stderr = bytes(self._output["stdout"]), bytes(self._output["stderr"])
+            self._result = Result.of(event.status, stdout, stderr)
+
+    async def run(self, callbacks: Callbacks, *, check: bool) -> Result:
+        """To its end. It is the caller's alone: when that is interrupted, the command is cancelled."""
+        try:
+            watch = self.watch()
+            while (event := await watch.next_event()) is not None:
+                self.observe(event)
+                await callbacks.tell(event)
+        except self.deployment.backend.interruptions:
+            cancel = calls.cancel_task(self.workflow_id, None)
+            await self.deployment.backend.part(self.deployment.send(cancel))
+            raise
+        result = await self.wait()
+        if check and not result.ok:
+            raise CommandFailed(result)
+        return result
+
+    async def pages(self, after: int) -> AsyncIterator[OutputPage]:
+        while True:
+            page = await self.deployment.send(calls.get_output(self.workflow_id, after, calls.MAX_PAGE_BYTES))
+            yield page
+            if page.complete or page.next_offset <= after:
+                return
+            after = page.next_offset
+
+    async def output(self, after: int) -> bytes:
+        return b"".join([piece.data async for page in self.pages(after) for piece in page.pieces])
+
+
+async def submit(
+    deployment: Deployment,
+    session_id: str,
+    cmd: str,
+    timeout: int | None,
+    env: Mapping[str, str] | None,
+    cwd: str | None,
+    stdin: str | bytes | None,
+    metadata: Mapping[str, str] | None = None,
+) -> TaskCore:
+    execute = calls.execute_task(session_id, cmd, timeout, env, cwd, _text(stdin), metadata)
+    # Listening comes first: a short command may be over before its id is known here.
+    await deployment.feed.open()
+    subscription = deployment.feed.subscribe()
+    queued = await deployment.send(execute, undo=lambda made: calls.cancel_task(made.workflow_id, None))
+    subscription.narrow(queued.workflow_id)
+    return TaskCore(deployment, queued.workflow_id, session_id, subscription)
+
+
+def _text(stdin: str | bytes | None) -> str | None:
+    try:
+        return stdin.decode() if isinstance(stdin, bytes) else stdin
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("stdin is no UTF-8 text; let the command fetch or make other bytes itself") from error
+
+
+class TaskHandle:
+    """What a handle on a task says without asking."""
+
+    def __init__(self, core: TaskCore) -> None:
+        self._core = core
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"
+
+    @property
+    def id(self) -> str:
+        return self._core.workflow_id
+
+    @property
+    def workflow_id(self) -> str:
+        return self._core.workflow_id
+
+    @property
+    def session_id(self) -> str | None:
+        """None where the handle was made with `tasks.attach`."""
+        return self._core.session_id
+
+    def observe(self, event: TaskEvent) -> None:
+        """Count an event towards the result. `wait` does it with what it sees."""
+        self._core.observe(event)
