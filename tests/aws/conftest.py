@@ -77,10 +77,16 @@ def wire_of_all() -> Iterator[Wire]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         settings.cache_clear()
-        wire = Wire()
-        wire.stand_before(clients._session())
-        yield wire
+        yield _standing()
         settings.cache_clear()
+
+
+@cache
+def _standing() -> Wire:
+    """One in a process, whichever folder of tests asks for it: botocore asks all that stand there."""
+    wire = Wire()
+    wire.stand_before(clients._session())
+    return wire
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ class FilepathError(Exception):
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    default_retry_after: ClassVar[int | None] = None
 
     def __init__(
         self, message: str, *, details: Mapping[str, Any] | None = None, retry_after: int | None = None
@@ -23,7 +24,7 @@ class FilepathError(Exception):
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})
-        self.retry_after = retry_after
+        self.retry_after = retry_after or self.default_retry_after
         """Seconds, for the Retry-After header."""
 
     def envelope(self, request_id: str) -> dict[str, Any]:
@@ -82,6 +83,7 @@ class QuotaExceeded(FilepathError):
 
 class Unavailable(FilepathError):
     code, status, retryable = "unavailable", 503, True
+    default_retry_after = 1
 
 
 class InternalError(FilepathError):

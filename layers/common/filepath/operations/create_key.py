@@ -11,7 +11,7 @@ from filepath.aws import accounts
 from filepath.aws.accounts import ApiKey
 from filepath.aws.idempotency import IdempotencyKey, first_answer
 from filepath.errors import Conflict, Forbidden, InvalidRequest
-from filepath.operations.fields import Name
+from filepath.operations.fields import KeyId, Moment, Name
 from filepath.operations.registry import Context, Model, idempotency, operation
 
 _START_CHARS = 8
@@ -19,22 +19,22 @@ _START_CHARS = 8
 
 class CreateKey(Model):
     name: Name
-    expires_in_seconds: Annotated[int, Field(ge=1, le=10 * 365 * 24 * 3600)] | None = None
-    scopes: tuple[Scope, ...] | None = None
+    expires_in_seconds: Annotated[int, Field(ge=1, le=10 * 365 * 24 * 3600, examples=[86_400])] | None = None
+    scopes: Annotated[tuple[Scope, ...], Field(examples=[["tasks:read", "tasks:write"]])] | None = None
 
 
 class KeyCreated(Model):
-    id: str
-    key: str
+    id: KeyId
+    key: Annotated[str, Field(examples=["fp_3q8x…"])]
     """Shown here and never again."""
-    name: str
-    start: str
-    scopes: list[str]
-    expires_at: str | None = None
-    created_at: str
+    name: Name
+    start: Annotated[str, Field(examples=["fp_3q8x0"])]
+    scopes: list[Scope]
+    expires_at: Moment | None = None
+    created_at: Moment
 
 
-@operation("POST", "/api/auth/api-key/create", scope=Scope.KEYS_WRITE, creates=True, errors=(Conflict,))
+@operation("POST", "/api/auth/api-key/create", scope=Scope.KEYS_WRITE, creates=True)
 def create_key(context: Context, request: CreateKey) -> KeyCreated:
     """Make an API key. The key itself is shown once, here.
 

@@ -8,9 +8,9 @@ from filepath import clock, ids
 from filepath.access import Scope
 from filepath.aws import executions, sessions
 from filepath.aws.table import TransactionRefused
-from filepath.errors import Conflict, InsufficientCredits, InvalidRequest, QuotaExceeded
+from filepath.errors import InsufficientCredits, InvalidRequest, QuotaExceeded, TooLarge
 from filepath.failures import left_to_reconcile
-from filepath.operations.fields import Environment, Metadata, Name
+from filepath.operations.fields import Environment, Metadata, Name, SessionId, SessionWorkflowId
 from filepath.operations.registry import Context, Model, answered_before, first_of_two, idempotency, operation
 from filepath.session import FARGATE_MEMORY_MB, Session, SessionStatus, alarm
 from filepath.settings import settings
@@ -32,9 +32,9 @@ class CreateSession(Model):
 
 
 class SessionCreated(Model):
-    session_id: str
-    workflow_id: str
-    status: str
+    session_id: SessionId
+    workflow_id: SessionWorkflowId
+    status: SessionStatus
 
 
 @operation(
@@ -43,7 +43,7 @@ class SessionCreated(Model):
     status=202,
     scope=Scope.SESSIONS_WRITE,
     creates=True,
-    errors=(InsufficientCredits, Conflict, QuotaExceeded),
+    errors=(InsufficientCredits, TooLarge, QuotaExceeded),
 )
 def create_session(context: Context, request: CreateSession) -> SessionCreated:
     """Start a sandbox with a filesystem that stays until the session is closed.

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from filepath import clock, ids
 from filepath.authentication import TICKET_PREFIX
 from filepath.aws import accounts
+from filepath.operations.fields import Moment
 from filepath.operations.registry import Context, Model, Nothing, operation
 from filepath.settings import settings
 
@@ -10,9 +15,9 @@ _SECONDS = 60
 
 
 class SocketTicket(Model):
-    ticket: str
-    url: str
-    expires_at: str
+    ticket: Annotated[str, Field(examples=["fpk_7d2…"])]
+    url: Annotated[str, Field(examples=["wss://abc123.execute-api.eu-central-1.amazonaws.com/v1"])]
+    expires_at: Moment
 
 
 @operation("POST", "/api/socket-ticket")

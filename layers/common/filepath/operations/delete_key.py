@@ -12,7 +12,7 @@ class DeleteKey(Model):
 
 
 class KeyDeleted(Model):
-    id: str
+    id: KeyId
 
 
 @operation("POST", "/api/auth/api-key/delete", scope=Scope.KEYS_WRITE, errors=(NotFound,))

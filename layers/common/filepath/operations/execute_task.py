@@ -9,9 +9,9 @@ from filepath.access import Scope
 from filepath.aws import executions, sessions, tasks
 from filepath.aws.table import TransactionRefused
 from filepath.credit import hold_for
-from filepath.errors import Conflict, InsufficientCredits, NotFound, QuotaExceeded, SessionClosed, TooLarge
+from filepath.errors import InsufficientCredits, NotFound, QuotaExceeded, SessionClosed, TooLarge
 from filepath.failures import left_to_reconcile
-from filepath.operations.fields import Environment, Metadata, SessionId, without_nul
+from filepath.operations.fields import Environment, Metadata, SessionId, WorkflowId, without_nul
 from filepath.operations.registry import Context, Model, answered_before, first_of_two, idempotency, operation
 from filepath.operations.views import own_session
 from filepath.task import Task, TaskStatus
@@ -40,17 +40,25 @@ class ExecuteTask(Model):
     timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     """Counted from when it starts. Decides how many credits are held: one for each started minute."""
     env: Environment = {}
-    cwd: Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(without_nul)] | None = None
+    cwd: (
+        Annotated[
+            str,
+            StringConstraints(min_length=1, max_length=4096),
+            AfterValidator(without_nul),
+            Field(examples=["/workspace"]),
+        ]
+        | None
+    ) = None
     """Where it starts; `/workspace` unless given."""
-    stdin: Annotated[str, AfterValidator(_stdin)] | None = None
+    stdin: Annotated[str, AfterValidator(_stdin), Field(examples=["yes\n"])] | None = None
     """What it reads, to the end; nothing unless given."""
     metadata: Metadata = {}
 
 
 class TaskQueued(Model):
-    workflow_id: str
-    session_id: str
-    status: str
+    workflow_id: WorkflowId
+    session_id: SessionId
+    status: TaskStatus
 
 
 @operation(
@@ -59,7 +67,7 @@ class TaskQueued(Model):
     status=202,
     scope=Scope.TASKS_WRITE,
     creates=True,
-    errors=(InsufficientCredits, NotFound, Conflict, SessionClosed, TooLarge, QuotaExceeded),
+    errors=(InsufficientCredits, NotFound, SessionClosed, TooLarge, QuotaExceeded),
 )
 def execute_task(context: Context, request: ExecuteTask) -> TaskQueued:
     """Run a command in a session's sandbox. Its credits are held now and settled when it is over."""

@@ -39,6 +39,9 @@ def without_nul(text: str) -> str:
     return text
 
 
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T12:00:00.000Z"])]
+"""ISO 8601, UTC."""
+
 _VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]
 _VariableValue = Annotated[str, AfterValidator(without_nul)]
 
@@ -47,18 +50,26 @@ SessionId = Annotated[
     StringConstraints(pattern=f"^{ids.SESSION_ID.pattern}$"),
     Field(examples=["ses_01jd4kq9n7x2v8mb3c5t"]),
 ]
+SessionWorkflowId = Annotated[str, Field(examples=["wf_01jd4kq9n7x2v8mb3c5t"])]
 WorkflowId = Annotated[
     str,
     StringConstraints(pattern=f"^{ids.WORKFLOW_ID.pattern}$"),
     Field(examples=["wf_01jd4kq9n7x2v8mb3c5t01jd4kqc8r5z"]),
 ]
-KeyId = Annotated[str, StringConstraints(pattern=rf"^key_[{ids.ALPHABET}]{{16}}$")]
+KeyId = Annotated[
+    str, StringConstraints(pattern=rf"^key_[{ids.ALPHABET}]{{16}}$"), Field(examples=["key_7c2v9q4n8x3m5b0t"])
+]
+UserId = Annotated[str, Field(examples=["usr_4kq9n7x2v8mb3c5t"])]
 Email = Annotated[EmailStr, StringConstraints(max_length=254, to_lower=True), Field(examples=["ada@example.org"])]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=128), Field(examples=["correct horse battery"])]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Environment = Annotated[dict[_VariableName, _VariableValue], AfterValidator(_environment)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128), Field(examples=["build"])]
+Environment = Annotated[
+    dict[_VariableName, _VariableValue], AfterValidator(_environment), Field(examples=[{"CI": "true"}])
+]
 Metadata = Annotated[
-    dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], str], AfterValidator(_metadata)
+    dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], str],
+    AfterValidator(_metadata),
+    Field(examples=[{"branch": "main"}]),
 ]
 Limit = Annotated[int, Field(ge=1, le=100)]
 NextToken = Annotated[str, StringConstraints(min_length=1, max_length=256)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from filepath.access import Scope
 from filepath.aws import accounts
 from filepath.errors import Unauthenticated
 from filepath.operations.registry import Context, Model, Nothing, operation
@@ -8,7 +9,7 @@ from filepath.operations.sign_up import UserView, user_view
 
 class CallerView(Model):
     user: UserView
-    scopes: list[str]
+    scopes: list[Scope]
 
 
 @operation("GET", "/api/auth/get-session")

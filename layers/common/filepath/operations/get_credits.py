@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from filepath.access import Scope
 from filepath.aws import credits
 from filepath.operations.registry import Context, Model, Nothing, operation
 
 
 class Credits(Model):
-    balance: int
-    held: int
+    balance: Annotated[int, Field(examples=[990])]
+    held: Annotated[int, Field(examples=[5])]
     """For tasks that are not over yet."""
-    available: int
-    granted: int
-    charged: int
+    available: Annotated[int, Field(examples=[985])]
+    granted: Annotated[int, Field(examples=[1000])]
+    charged: Annotated[int, Field(examples=[10])]
 
 
 @operation("GET", "/api/credits", scope=Scope.ACCOUNT_READ)

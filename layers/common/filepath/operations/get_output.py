@@ -30,16 +30,16 @@ class GetOutput(Model):
 
 
 class OutputPiece(Model):
-    offset: int
+    offset: Annotated[int, Field(examples=[0])]
     stream: Stream
-    data: str
+    data: Annotated[str, Field(examples=["hello\n"])]
     encoding: Literal["utf-8", "base64"]
 
 
 class Output(Model):
     chunks: list[OutputPiece]
-    next_offset: int
-    complete: bool
+    next_offset: Annotated[int, Field(examples=[6])]
+    complete: Annotated[bool, Field(examples=[True])]
     """The task is over and this reads to the end of its output."""
 
 

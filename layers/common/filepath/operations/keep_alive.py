@@ -3,7 +3,7 @@ from __future__ import annotations
 from filepath.access import Scope
 from filepath.aws import executions, sessions
 from filepath.errors import NotFound, SessionClosed
-from filepath.operations.fields import SessionId
+from filepath.operations.fields import Moment, SessionId
 from filepath.operations.registry import Context, Model, operation
 from filepath.operations.views import own_session, session_view
 
@@ -13,7 +13,7 @@ class KeepAlive(Model):
 
 
 class KeptAlive(Model):
-    idle_deadline: str | None = None
+    idle_deadline: Moment | None = None
     """Null while tasks run: they keep it."""
 
 

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from filepath.access import Scope
 from filepath.aws import accounts
 from filepath.clock import iso
+from filepath.operations.fields import KeyId, Moment, Name
 from filepath.operations.registry import Context, Model, Nothing, operation
 
 
 class KeyView(Model):
-    id: str
-    name: str
-    start: str
-    scopes: list[str]
-    expires_at: str | None = None
-    created_at: str
+    id: KeyId
+    name: Name
+    start: Annotated[str, Field(examples=["fp_3q8x0"])]
+    scopes: list[Scope]
+    expires_at: Moment | None = None
+    created_at: Moment
 
 
 class Keys(Model):

@@ -18,7 +18,17 @@ from pydantic.alias_generators import to_camel
 
 from filepath.access import Caller, Scope
 from filepath.aws.idempotency import IdempotencyKey, first_answer
-from filepath.errors import FilepathError, InvalidRequest
+from filepath.errors import (
+    Conflict,
+    FilepathError,
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    RateLimited,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 
 Answer = TypeVar("Answer", bound="Model")
 
@@ -73,11 +83,22 @@ class Operation:
     public: bool
     creates: bool
     on_socket: bool
+    asks_aws: bool
     errors: tuple[type[FilepathError], ...]
 
     @property
     def rpc_name(self) -> str:
         return to_camel(self.name)
+
+    @property
+    def refusals(self) -> frozenset[type[FilepathError]]:
+        """Every error that it can be answered with over REST: what follows from its kind, and what it names itself."""
+        named: set[type[FilepathError]] = {InvalidRequest, TooLarge, RateLimited, Unavailable, *self.errors}
+        named |= {InternalError} if self.asks_aws else set()
+        named |= {Unauthenticated} if not self.public else set()
+        named |= {Forbidden} if self.scope else set()
+        named |= {Conflict} if self.creates else set()
+        return frozenset(named)
 
     @property
     def path_fields(self) -> tuple[str, ...]:
@@ -87,7 +108,7 @@ class Operation:
 _operations: dict[str, Operation] = {}
 
 
-def operation(
+def operation(  # noqa: PLR0913 - each is one fact about an operation, by its name
     method: Method,
     path: str,
     *,
@@ -96,10 +117,12 @@ def operation(
     public: bool = False,
     creates: bool = False,
     on_socket: bool = True,
+    asks_aws: bool = True,
     errors: tuple[type[FilepathError], ...] = (),
 ) -> Callable[[Callable[[Context, Any], Model]], Callable[[Context, Any], Model]]:
     """Registers a function as an operation. `creates`: it honours an Idempotency-Key. `public`: without a credential.
-    `path` names its path parameters as the input model's fields are named outside: `{sessionId}`.
+    `path` names its path parameters as the input model's fields are named outside: `{sessionId}`. `errors`: those of
+    its own, beside the ones that follow from the rest. `asks_aws` is False for what cannot fail by a fault of ours.
     """
 
     def register(function: Callable[[Context, Any], Model]) -> Callable[[Context, Any], Model]:
@@ -121,6 +144,7 @@ def operation(
             public,
             creates,
             on_socket,
+            asks_aws,
             errors,
         )
         return function

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 from filepath.authentication import TOKEN_PREFIX
 from filepath.aws import accounts, sockets
 from filepath.errors import InvalidRequest
@@ -7,7 +9,7 @@ from filepath.operations.registry import Context, Model, Nothing, operation
 
 
 class SignedOut(Model):
-    success: bool
+    success: Literal[True] = True
 
 
 @operation("POST", "/api/auth/sign-out", on_socket=False)
@@ -17,4 +19,4 @@ def sign_out(context: Context, request: Nothing) -> SignedOut:
         raise InvalidRequest("This request came with an API key. Delete keys with POST /api/auth/api-key/delete.")
     accounts.forget_secret(context.caller.credential_id)
     sockets.disconnect_credential(context.caller.user_id, context.caller.credential_id)
-    return SignedOut(success=True)
+    return SignedOut()

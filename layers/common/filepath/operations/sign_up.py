@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from filepath import clock, ids, passwords
 from filepath.authentication import TOKEN_PREFIX
 from filepath.aws import accounts, rates
 from filepath.aws.accounts import User
 from filepath.errors import Conflict, Forbidden, RateLimited
-from filepath.operations.fields import Email, Name, Password
+from filepath.operations.fields import Email, Moment, Name, Password, UserId
 from filepath.operations.registry import Context, Model, operation
 from filepath.rate_limit import RateLimit, network
 from filepath.settings import settings
@@ -17,19 +21,19 @@ WINDOW_SECONDS = 3600
 class SignUp(Model):
     email: Email
     password: Password
-    name: Name
+    name: Annotated[Name, Field(examples=["Ada"])]
     invite: str | None = None
 
 
 class UserView(Model):
-    id: str
-    email: str
-    name: str
-    created_at: str
+    id: UserId
+    email: Annotated[str, Field(examples=["ada@example.org"])]
+    name: Annotated[str, Field(examples=["Ada"])]
+    created_at: Moment
 
 
 class SignedIn(Model):
-    token: str
+    token: Annotated[str, Field(examples=["fpt_9xk…"])]
     user: UserView
 
 

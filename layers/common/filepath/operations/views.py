@@ -5,62 +5,66 @@ What belongs to someone else is not found: whether it exists is not told.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from filepath import clock, ids
 from filepath.access import Caller
 from filepath.aws import sessions, tasks
 from filepath.clock import iso
 from filepath.errors import NotFound
+from filepath.operations.fields import Metadata, Moment, Name, SessionId, SessionWorkflowId, WorkflowId
 from filepath.operations.registry import Model
-from filepath.session import Session
-from filepath.task import Task
+from filepath.session import Session, SessionStatus
+from filepath.task import Task, TaskStatus
 
 
 class SessionView(Model):
-    session_id: str
-    workflow_id: str
-    status: str
+    session_id: SessionId
+    workflow_id: SessionWorkflowId
+    status: Annotated[SessionStatus, Field(examples=["ready"])]
     reason: str | None = None
-    name: str | None = None
-    cpu: int
-    memory: int
-    idle_timeout_seconds: int
-    max_age_seconds: int
-    metadata: dict[str, str]
-    open_tasks: list[str]
-    idle_deadline: str | None = None
-    created_at: str
-    ready_at: str | None = None
-    closed_at: str | None = None
+    """Why it ends, or ended."""
+    name: Name | None = None
+    cpu: Annotated[int, Field(examples=[1024])]
+    memory: Annotated[int, Field(examples=[2048])]
+    idle_timeout_seconds: Annotated[int, Field(examples=[86_400])]
+    max_age_seconds: Annotated[int, Field(examples=[604_800])]
+    metadata: Metadata
+    open_tasks: list[WorkflowId]
+    idle_deadline: Moment | None = None
+    created_at: Moment
+    ready_at: Moment | None = None
+    closed_at: Moment | None = None
 
 
 class TaskStatusView(Model):
-    workflow_id: str
-    session_id: str
+    workflow_id: WorkflowId
+    session_id: SessionId
     kind: Literal["task", "session"] = "task"
-    status: str
-    progress: int | None = None
+    status: Annotated[TaskStatus | SessionStatus, Field(examples=["completed"])]
+    progress: Annotated[int, Field(ge=0, le=100, examples=[100])] | None = None
     """0 to 100, as the command told with `progress`; null until it did."""
     message: str | None = None
-    exit_code: int | None = None
+    exit_code: Annotated[int, Field(examples=[0])] | None = None
     signal: str | None = None
     """The name of the signal that ended it, without SIG; exactly one of this and `exitCode` is set when it ran."""
     reason: str | None = None
     """Why it did not run to its own end."""
-    credits_charged: int | None = None
-    output_bytes: int | None = None
-    started_at: str | None = None
-    finished_at: str | None = None
+    credits_charged: Annotated[int, Field(examples=[1])] | None = None
+    output_bytes: Annotated[int, Field(examples=[6])] | None = None
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
 
 
 class TaskView(TaskStatusView):
-    task: str | None = None
+    task: Annotated[str, Field(examples=["make test"])] | None = None
     """The command; in lists, its beginning."""
-    timeout_seconds: int | None = None
-    credits_held: int | None = None
-    metadata: dict[str, str] | None = None
-    created_at: str
+    timeout_seconds: Annotated[int, Field(examples=[300])] | None = None
+    credits_held: Annotated[int, Field(examples=[0])] | None = None
+    metadata: Metadata | None = None
+    created_at: Moment
 
 
 def session_view(session: Session) -> SessionView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,9 +11,9 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from pydantic.json_schema import models_json_schema
 
-from filepath import errors
 from filepath.operations import registry
-from filepath.operations.registry import Operation
+from filepath.operations.registry import Model, Operation
+from filepath.rest.examples import example, given
 
 _ERROR_SCHEMA = {
     "type": "object",
@@ -24,10 +25,11 @@ _ERROR_SCHEMA = {
             "properties": {
                 "code": {"type": "string"},
                 "message": {"type": "string", "description": "What to do."},
-                "requestId": {"type": "string"},
-                "retryable": {"type": "boolean"},
+                "requestId": {"type": "string", "description": "Finds the log line; report it with a fault."},
+                "retryable": {"type": "boolean", "description": "The same request may succeed later, unchanged."},
                 "details": {"type": "object"},
             },
+            "additionalProperties": False,
         }
     },
 }
@@ -41,8 +43,6 @@ _TAGS = (
     ("/", "Platform"),
 )
 """The first that fits counts."""
-_ANY_CALL = (errors.InvalidRequest, errors.RateLimited, errors.Unavailable, errors.InternalError)
-_CALL_WITH_CREDENTIAL = (errors.Unauthenticated, errors.Forbidden)
 
 
 def described(operation: Operation) -> dict[str, Any]:
@@ -103,18 +103,36 @@ def _schemas() -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[int | str, dict[str, Any]]:
-    failing = [*_ANY_CALL, *(() if operation.public else _CALL_WITH_CREDENTIAL), *operation.errors]
+    reference = {"$ref": f"#/components/schemas/{operation.output.__name__}"}
     replies: dict[int | str, dict[str, Any]] = {
-        operation.status: {"description": operation.summary, "content": _content(operation.output.__name__)}
+        operation.status: {
+            "description": operation.summary,
+            "content": {"application/json": {"schema": reference, **_example_of(operation.output)}},
+        }
     }
-    for status in sorted({error.status for error in failing}):
-        codes = sorted({error.code for error in failing if error.status == status})
-        replies[status] = {"description": " or ".join(codes), "content": _content("Error")}
+    for status in sorted({error.status for error in operation.refusals}):
+        codes = sorted({error.code for error in operation.refusals if error.status == status})
+        replies[status] = _refusal(codes, is_timed=status in {429, 503})
     return replies
 
 
-def _content(model: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
+def _refusal(codes: list[str], *, is_timed: bool) -> dict[str, Any]:
+    """The envelope, with those codes alone."""
+    these = {"properties": {"error": {"properties": {"code": {"enum": codes}}}}}
+    schema = {"allOf": [{"$ref": "#/components/schemas/Error"}, these]}
+    described = {"description": " or ".join(codes), "content": {"application/json": {"schema": schema}}}
+    return described | ({"headers": {"Retry-After": _RETRY_AFTER}} if is_timed else {})
+
+
+_RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+
+
+def _example_of(model: type[Model]) -> dict[str, Any]:
+    """Nothing for a model with a field that has no example: tests ask for them, the document does without."""
+    schema = model.model_json_schema(mode="serialization")
+    with suppress(LookupError):
+        return {"example": example(schema, schema.get("$defs", {}))}
+    return {}
 
 
 def _inputs(operation: Operation) -> dict[str, Any]:
@@ -123,8 +141,10 @@ def _inputs(operation: Operation) -> dict[str, Any]:
     place = dict.fromkeys(operation.path_fields, "path")
     if operation.method != "POST":
         place = {name: place.get(name, "query") for name in properties}
+    examples = _examples(schema)
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": where, "required": name in required, "schema": properties[name]}
+        {"name": name, "in": where, "required": name in required, "schema": _not_null(properties[name])}
+        | ({"example": examples[name]} if name in examples else {})
         for name, where in place.items()
     ]
     if operation.creates:
@@ -142,11 +162,26 @@ def _inputs(operation: Operation) -> dict[str, Any]:
                         "properties": body,
                         "required": needed,
                         "additionalProperties": False,
-                    }
+                    },
+                    "example": {name: value for name, value in examples.items() if name in body},
                 }
             },
         }
     return described
+
+
+def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is left out where a field of a body may be null."""
+    branches = [branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}]
+    if len(branches) != 1:
+        return schema
+    return branches[0] | {name: value for name, value in schema.items() if name not in {"anyOf", "default"}}
+
+
+def _examples(schema: dict[str, Any]) -> dict[str, Any]:
+    with suppress(LookupError):
+        return given(schema.get("properties", {}), schema.get("$defs", {}))
+    return {}
 
 
 _IDEMPOTENCY_KEY: dict[str, Any] = {
@@ -155,4 +190,5 @@ _IDEMPOTENCY_KEY: dict[str, Any] = {
     "required": False,
     "description": "The same key and body give the first answer again, for a day.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "example": "9f86d081-nightly",
 }

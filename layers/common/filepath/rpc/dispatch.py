@@ -45,6 +45,16 @@ def dispatch(connection: ClientConnection, text: str, request_id: str) -> str | 
     return None if message.id is None else answer
 
 
+def refused(text: str, error: FilepathError, request_id: str) -> str | None:
+    """The same for a message that cannot be looked into: there is no connection that it belongs to."""
+    try:
+        message = parse(text)
+    except ProtocolError as unreadable:
+        return _refusal(unreadable.message_id, error, request_id, SERVER_ERROR)
+    is_wanted = isinstance(message, Request) and message.id is not None
+    return _refusal(message.id, error, request_id, SERVER_ERROR) if is_wanted else None
+
+
 def _answer(connection: ClientConnection, message: Request, request_id: str) -> str:
     try:
         answer = success(message.id, _call(connection, message, request_id).model_dump(mode="json"))

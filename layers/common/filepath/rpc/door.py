@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from filepath import clock, ids
+from filepath import clock, failures, ids
 from filepath.access import Caller, Scope
 from filepath.authentication import authenticate, bearer, redeem_ticket
 from filepath.aws import connections
 from filepath.aws.connections import ClientConnection
-from filepath.errors import FilepathError, InvalidRequest, NotFound
+from filepath.errors import InvalidRequest, NotFound
 from filepath.log import logger
 from filepath.operations.views import own_session, own_task
-from filepath.protocol import SERVER_ERROR, failure
-from filepath.rpc.dispatch import dispatch
+from filepath.rpc.dispatch import dispatch, refused
 from filepath.websocket import Event, address, headers
 
 
@@ -33,9 +32,10 @@ def connect(event: Event) -> int:
             caller.valid_until,
         )
         connections.open_client(connection, now)
-    except FilepathError as error:
-        logger.info("a client was refused", extra={"why": error.message})
-        return error.status
+    except Exception as error:  # noqa: BLE001 - the edge: API Gateway would call whatever it is a fault of its own
+        refusal = failures.explained(error)
+        logger.info("a client was refused", extra={"why": refusal.message})
+        return refusal.status
     return 200
 
 
@@ -46,13 +46,20 @@ def disconnect(event: Event) -> None:
 
 
 def message(event: Event) -> str | None:
-    request_id = event["requestContext"]["requestId"]
+    request_id, text = event["requestContext"]["requestId"], event.get("body") or ""
+    try:
+        connection = _connection(event)
+    except Exception as error:  # noqa: BLE001 - the edge, as above
+        return refused(text, failures.explained(error), request_id)
+    logger.append_keys(user_id=connection.user_id)
+    return dispatch(connection, text, request_id)
+
+
+def _connection(event: Event) -> ClientConnection:
     connection = connections.client(address(event))
     if connection is None or connection.has_ended(clock.now_ms()):
-        closed = NotFound("This connection was closed: its key was deleted, or it ended. Connect again.")
-        return failure(None, SERVER_ERROR, closed.message, closed.envelope(request_id))
-    logger.append_keys(user_id=connection.user_id)
-    return dispatch(connection, event.get("body") or "", request_id)
+        raise NotFound("This connection was closed: its key was deleted, or it ended. Connect again.")
+    return connection
 
 
 def _caller(event: Event, now: int) -> Caller:
