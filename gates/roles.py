@@ -79,9 +79,7 @@ def only_the_sandboxs_roles_are_passed_on(root: Path) -> Iterator[Finding]:
     needed = {deployed.value(role) for role in deployed.sandbox_roles()}
     for name, statement in deployed.statements_with("iam:PassRole"):
         if _listed(statement["Action"]) != ["iam:PassRole"]:
-            yield Finding(
-                TEMPLATE, 1, f"{name} may pass a role by a statement for more: give it one of its own"
-            )
+            yield Finding(TEMPLATE, 1, f"{name} may pass a role by a statement for more: give it one of its own")
         if deployed.values(statement["Resource"]) != needed:
             yield Finding(TEMPLATE, 1, f"{name} may pass {_told(deployed, statement)}, and needs {sorted(needed)}")
         if statement.get("Condition") != {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}:

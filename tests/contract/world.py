@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
@@ -66,7 +66,7 @@ def described(operation: Operation) -> dict[str, Any]:
 
 def documented_reply(operation: Operation, status: int) -> dict[str, Any]:
     """What the document has for JSON of that status; as a schema that stands alone."""
-    reply = described(operation)["responses"][str(status)]["content"]["application/json"]
+    reply: dict[str, Any] = described(operation)["responses"][str(status)]["content"]["application/json"]
     return {**reply, "schema": {**reply["schema"], "components": document()["components"]}}
 
 
@@ -74,7 +74,7 @@ def example_params(operation: Operation) -> Params:
     """The documented request, as one object: path and query parameters and body together."""
     entry = described(operation)
     parameters = [each for each in entry.get("parameters", ()) if each["in"] != "header" and "example" in each]
-    body = entry.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example", {})
+    body: Params = entry.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example", {})
     return {each["name"]: each["example"] for each in parameters} | body
 
 
@@ -89,9 +89,18 @@ def over_rest(rest: Rest, operation: Operation, params: Params, idempotency_key:
 def _session(tenant: Person) -> Sandbox:
     now = layer_clock.now_ms()
     session = Session(
-        SESSION_ID, tenant.user_id, SessionStatus.STARTING, now, now, 1024, 2048, 86_400, 604_800, "build"
+        session_id=SESSION_ID,
+        user_id=tenant.user_id,
+        status=SessionStatus.STARTING,
+        created_at=now,
+        last_active=now,
+        cpu=1024,
+        memory=2048,
+        idle_seconds=86_400,
+        max_age_seconds=604_800,
+        name="build",
+        metadata={"branch": "main"},
     )
-    session = replace(session, metadata={"branch": "main"})
     sessions.create(session, {"CI": "true"}, {}, None)
     sandbox = tenant.sandbox(SESSION_ID)
     sandbox.dial()
@@ -101,9 +110,17 @@ def _session(tenant: Person) -> Sandbox:
 
 
 def _task(tenant: Person, sandbox: Sandbox) -> None:
-    now = layer_clock.now_ms()
-    task = Task(WORKFLOW_ID, SESSION_ID, tenant.user_id, TaskStatus.QUEUED, now, 300, hold_for(300), "make test")
-    task = replace(task, metadata={"branch": "main"})
+    task = Task(
+        workflow_id=WORKFLOW_ID,
+        session_id=SESSION_ID,
+        user_id=tenant.user_id,
+        status=TaskStatus.QUEUED,
+        created_at=layer_clock.now_ms(),
+        timeout_seconds=300,
+        held=hold_for(300),
+        command="make test",
+        metadata={"branch": "main"},
+    )
     tasks.submit(task, {"command": "make test", "env": {}, "cwd": None, "stdin": None}, {}, None)
     sandbox.run(WORKFLOW_ID)
     sandbox.finish(WORKFLOW_ID, OUTPUT)

@@ -172,7 +172,7 @@ def _inputs(operation: Operation) -> dict[str, Any]:
 
 def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
     """A parameter is left out where a field of a body may be null."""
-    branches = [branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}]
+    branches: list[dict[str, Any]] = [branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}]
     if len(branches) != 1:
         return schema
     return branches[0] | {name: value for name, value in schema.items() if name not in {"anyOf", "default"}}
