@@ -24,6 +24,7 @@ class Shell:
     """A user's shell: an environment, and a home."""
 
     def __init__(self, home: Path, **environment: str) -> None:
+        self.directory = home
         self.config = home / "filepath" / "config.json"
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -36,7 +37,7 @@ class Shell:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "filepath_sdk.cli", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        return subprocess.Popen(command, env=self.environment, **{**pipes, **options})
+        return subprocess.Popen(command, env=self.environment, cwd=self.directory, **{**pipes, **options})
 
     def __call__(self, *arguments: str, sent: bytes | None = None) -> tuple[int, bytes, bytes]:
         with self.start(*arguments, stdin=subprocess.DEVNULL if sent is None else subprocess.PIPE) as process:
