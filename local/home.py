@@ -93,6 +93,11 @@ class Home:
         return self.directory / "logs"
 
     @property
+    def calls(self) -> Path:
+        """What each function asked of AWS, line by line: see `calls.py`."""
+        return self.logs / "calls.jsonl"
+
+    @property
     def run(self) -> Path:
         """Process ids."""
         return self.directory / "run"

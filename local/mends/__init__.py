@@ -9,6 +9,7 @@ from __future__ import annotations
 from local.home import Home
 from local.mends import (
     admin,
+    call_record,
     callbacks,
     cluster_condition,
     definitions,
@@ -21,6 +22,7 @@ from local.mends import (
     root_key,
     route_responses,
     sandbox_tasks,
+    service_roles,
     sockets,
     worker_logs,
 )
@@ -31,6 +33,7 @@ def apply(home: Home) -> None:
     root_key.apply()
     admin.apply()
     failing_calls.apply(home)
+    service_roles.apply()  # before the callbacks, which tell a state what became of its invocation
     callbacks.apply()
     cluster_condition.apply()
     definitions.apply()
@@ -43,3 +46,4 @@ def apply(home: Home) -> None:
     sockets.apply()
     route_responses.apply()
     sandbox_tasks.apply(home)
+    call_record.apply(home.calls)

@@ -2,10 +2,11 @@
 
 AWS fails the state with `States.HeartbeatTimeout` when no SendTaskHeartbeat came for `HeartbeatSeconds`; takes JSONata
 for both clocks, counts them from the state's start, and fails the state at once when the Lambda it invokes fails. A
-token that was answered once is closed: later answers get `TaskTimedOut`.
+token that was answered once, or whose execution was stopped, is closed: later answers get `TaskTimedOut`.
 
 MiniStack ignores `HeartbeatSeconds`, takes only a number for `TimeoutSeconds`, counts it from the end of the Lambda's
-call, swallows the Lambda's error and then waits for ever, and lets a second answer replace the first.
+call, swallows the Lambda's error and then waits for ever, lets a second answer replace the first, and takes answers
+for a stopped execution.
 """
 
 # ruff: noqa: SLF001 - a mend reaches into what it mends
@@ -23,8 +24,11 @@ CLOCKS = ("TimeoutSeconds", "HeartbeatSeconds")
 FOREVER = float("inf")
 
 _token_in_hand: ContextVar[str | None] = ContextVar("_token_in_hand", default=None)
+_execution_in_hand: ContextVar[dict[str, Any] | None] = ContextVar("_execution_in_hand", default=None)
 _answering = threading.Lock()
 """Held while a token is answered, so that exactly one of an answer and a clock wins."""
+_waiting: dict[str, dict[str, Any]] = {}
+"""The execution that each token belongs to."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,11 @@ def with_clocks_evaluated(sfn: Any, execute_task: Callable[..., Any]) -> Callabl
                 if isinstance(state.get(clock), str)
             }
             state = {**state, **clocks}
-        return execute_task(state, raw_input, execution, context)
+        in_hand = _execution_in_hand.set(execution)
+        try:
+            return execute_task(state, raw_input, execution, context)
+        finally:
+            _execution_in_hand.reset(in_hand)
 
     return execute
 
@@ -73,11 +81,13 @@ def with_clocks_running(sfn: Any, invoke_with_callback: Callable[..., Any]) -> C
         over = threading.Event()
         watch = threading.Thread(target=_watch, args=(sfn, token, clocks, started, over), daemon=True)
         in_hand = _token_in_hand.set(token)
+        _waiting[token] = _execution_in_hand.get() or {}
         watch.start()
         try:
             return invoke_with_callback(resource, input_data, token, state)
         finally:
             over.set()
+            _waiting.pop(token, None)
             _token_in_hand.reset(in_hand)
 
     return invoke
@@ -123,7 +133,7 @@ def answering_once(sfn: Any, answer: Callable[..., Any]) -> Callable[..., Any]:
 
         with _answering:
             info = sfn._task_tokens.get(data.get("taskToken"))
-            if info and info["event"].is_set():
+            if info and (info["event"].is_set() or _waiting.get(data["taskToken"], {}).get("status") == "ABORTED"):
                 return error_response_json("TaskTimedOut", "The task is already closed.", 400)
             return answer(data)
 

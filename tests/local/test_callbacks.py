@@ -92,6 +92,23 @@ def test_a_failing_function_fails_its_state_at_once(mended: Emulator) -> None:
     assert "no" in end["cause"]
 
 
+def test_a_token_of_a_stopped_execution_is_closed(mended: Emulator) -> None:
+    client = mended.client("stepfunctions")
+    execution = started(mended, mended.function(PRINTS_TOKEN), TimeoutSeconds=30)
+    token = token_of(mended, execution)
+    client.stop_execution(executionArn=execution)
+    with pytest.raises(client.exceptions.TaskTimedOut):
+        client.send_task_success(taskToken=token, output="{}")
+
+
+def test_the_emulator_alone_still_takes_answers_for_a_stopped_execution(plain: Emulator) -> None:
+    client = plain.client("stepfunctions")
+    machine = plain.machine(callback(plain.function(""), TimeoutSeconds=30))
+    execution = client.start_execution(stateMachineArn=machine, name="stopped")["executionArn"]
+    client.stop_execution(executionArn=execution)
+    assert client.describe_execution(executionArn=execution)["status"] == "ABORTED"
+
+
 def test_a_token_is_answered_once(mended: Emulator) -> None:
     execution = started(mended, mended.function(PRINTS_TOKEN), TimeoutSeconds=30)
     client = mended.client("stepfunctions")
