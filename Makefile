@@ -208,6 +208,7 @@ lock: .tools/uv/.installed ## Compile pyproject.toml to locked requirements (UPG
 		-o requirements/dev.txt
 	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o layers/common/requirements.txt
 	@$(COMPILE) --group sandbox -c requirements/dev.txt -o sandbox/requirements.txt
+	@$(COMPILE) --group lambda -o tests/local/lambda/requirements.txt
 	@$(COMPILE) --group sam -o requirements/sam.txt
 	@$(COMPILE) --group uv -o requirements/uv.txt
 	@$(COMPILE) --group swe-rex -o requirements/swe-rex.txt

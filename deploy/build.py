@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.account import Account
 from deploy.environment import CHECKOUT, TEMPLATE
 from deploy.failure import Failure
 
 
-def build(account: Account, runtime: str) -> Path:
+def build(environment: Mapping[str, str], runtime: str) -> Path:
     """The built template. Each runtime has a folder of its own: SAM's cache does not see for which one a layer is."""
     folder = CHECKOUT / ".aws-sam" / runtime
     version = runtime.removeprefix("python")
     command = ["sam", "build", "--template-file", str(TEMPLATE), "--build-dir", str(folder / "build")]
     command += ["--cache-dir", str(folder / "cache"), "--parameter-overrides", f"PythonRuntime={runtime}"]
     done = subprocess.run(
-        command, cwd=CHECKOUT, env={**account.environment(), "LAYER_PYTHON": version}, check=False,
+        command, cwd=CHECKOUT, env={**environment, "LAYER_PYTHON": version}, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     if done.returncode:

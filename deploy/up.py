@@ -41,7 +41,7 @@ def up(environment: Environment, wishes: Wishes) -> None:
 
     image = _image(parameters, wishes)
     print("Building the functions and the layer")
-    built = build(account, parameters["PythonRuntime"])
+    built = build(account.environment(), parameters["PythonRuntime"])
 
     # Nothing runs until a session is made: the repository comes with the stack, so the first image follows it. Later
     # the image goes first, so that no task definition names one that is not there.

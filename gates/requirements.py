@@ -26,6 +26,7 @@ LOCKED: dict[str, list[tuple[str, str | None]]] = {
     ],
     "layers/common/requirements.txt": [(ROOT, None)],
     "sandbox/requirements.txt": [(ROOT, "sandbox")],
+    "tests/local/lambda/requirements.txt": [(ROOT, "lambda")],
     "requirements/sam.txt": [(ROOT, "sam")],
     "requirements/uv.txt": [(ROOT, "uv")],
     "requirements/swe-rex.txt": [(ROOT, "swe-rex")],
