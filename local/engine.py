@@ -23,8 +23,8 @@ from local.home import Home
 
 ASKING_SECONDS = 20.0
 CALL_SECONDS = 120.0
-PODMANS_OPEN_FILES, PODMANS_PROCESSES = 1_048_576, 4_194_304
-"""The limits that podman sets in every container; as root it fails where this machine's own are lower."""
+OPEN_FILES = 65_535
+"""As Fargate has it."""
 
 
 class NoEngineError(Exception):
@@ -47,7 +47,7 @@ class Engine:
     def command(self, *words: str) -> list[str]:
         return [self.program, *words]
 
-    def run(self, *words: str, given: str | None = None, seconds: float = CALL_SECONDS) -> str:
+    def run(self, *words: str, given: str | None = None, seconds: float | None = CALL_SECONDS) -> str:
         """What it printed. Raises EngineFailedError."""
         done = _called(self.command(*words), self.environment, given, seconds)
         if done.returncode != 0:
@@ -68,6 +68,16 @@ def find(home: Home, environment: Mapping[str, str] = os.environ) -> Engine:
         except (NoEngineError, EngineFailedError) as error:
             reasons.append(str(error))
     raise NoEngineError("; ".join(reasons))
+
+
+def user_limits() -> dict[str, int]:
+    """Of a container's processes. Podman sets higher ones, and fails where it may not; its own it sets to pid_max."""
+    usual = {
+        "nofile": (resource.RLIMIT_NOFILE, OPEN_FILES),
+        "nproc": (resource.RLIMIT_NPROC, int(Path("/proc/sys/kernel/pid_max").read_text())),
+    }
+    own = {name: resource.getrlimit(which)[1] for name, (which, _) in usual.items()}
+    return {name: limit if own[name] < 0 else min(limit, own[name]) for name, (_, limit) in usual.items()}
 
 
 def _docker(_home: Home, environment: Mapping[str, str]) -> Engine:
@@ -96,15 +106,13 @@ def _installed(program: str, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 _CONCERNS = re.compile(
-    "PATH|HOME|USER|DOCKER_.*|CONTAINERS?_.*|BUILDAH_.*|XDG_.*|SSL_CERT_.*|(?i:(https?|no|all)_proxy)"
+    "PATH|HOME|USER|DOCKER_.*|CONTAINERS_.*|CONTAINER_HOST|BUILDAH_.*|XDG_.*|SSL_CERT_.*|(?i:(https?|no|all)_proxy)"
 )
 
 
 def _configuration(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """What podman has to be told on this machine. A file that its owner wrote for podman stays in force."""
     settings = _settings()
-    if not settings:
-        return {}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(line for table, lines in settings.items() for line in (f"[{table}]", *lines, "")))
     homes = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "/root"), ".config"))
@@ -122,26 +130,16 @@ def _settings() -> dict[str, list[str]]:
     # crun refuses a machine with control groups of both versions.
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists() and shutil.which("runc", path=_SYSTEM_PATH):
         engine.append('runtime = "runc"')
-    limits = [f'"{name}={limit}:{limit}"' for name, limit in _lower_limits().items()]
-    containers = [f"default_ulimits = [{', '.join(limits)}]"] if limits else []
-    return {table: lines for table, lines in (("containers", containers), ("engine", engine)) if lines}
+    limits = [f'"{name}={limit}:{limit}"' for name, limit in user_limits().items()]
+    containers = [f"default_ulimits = [{', '.join(limits)}]"]
+    return {"containers": containers, **({"engine": engine} if engine else {})}
 
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def _lower_limits() -> dict[str, int]:
-    """This machine's own, where they are below what podman would set."""
-    wanted = {
-        "nofile": (resource.RLIMIT_NOFILE, PODMANS_OPEN_FILES),
-        "nproc": (resource.RLIMIT_NPROC, PODMANS_PROCESSES),
-    }
-    hard = {name: (resource.getrlimit(which)[1], usual) for name, (which, usual) in wanted.items()}
-    return {name: limit for name, (limit, usual) in hard.items() if 0 <= limit < usual}
-
-
 def _called(
-    command: list[str], environment: Mapping[str, str], given: str | None, seconds: float
+    command: list[str], environment: Mapping[str, str], given: str | None, seconds: float | None
 ) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(

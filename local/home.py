@@ -117,6 +117,11 @@ class Home:
         return self.directory / "sandboxes"
 
     @property
+    def containers_file(self) -> Path:
+        """How sandboxes are made, where they are containers."""
+        return self.directory / "containers.json"
+
+    @property
     def build(self) -> Path:
         return self.directory / "build"
 

@@ -6,7 +6,7 @@ Older ones share all but the agent with it, and are left to their owner to remov
 
     image = build(engine)      # "localhost/filepath-sandbox:0123456789ab"; says its steps while it works
 
-The base is Debian 12 from a registry, or the one named by FILEPATH_BASE_IMAGE. Where no registry can be reached it is
+The base is Debian 12 from a registry, or the one named by BASE_IMAGE. Where no registry can be reached it is
 made by debootstrap, as root, from where this machine gets its own packages.
 """
 
@@ -41,15 +41,15 @@ class NoImageError(Exception):
     """The image cannot be had here. The message says why, and what to do."""
 
 
-def tag(environment: Mapping[str, str] = os.environ) -> str:
-    digest = hashlib.sha256(environment.get("FILEPATH_BASE_IMAGE", "").encode())
-    for path in _sources():
-        digest.update(f"{path.relative_to(CHECKOUT)}\0{path.stat().st_mode & 0o111}\0".encode() + path.read_bytes())
+def tag(environment: Mapping[str, str] = os.environ, checkout: Path = CHECKOUT) -> str:
+    digest = hashlib.sha256(environment.get("BASE_IMAGE", "").encode())
+    for path in _sources(checkout):
+        digest.update(f"{path.relative_to(checkout)}\0{path.stat().st_mode & 0o111}\0".encode() + path.read_bytes())
     return f"{REPOSITORY}:{digest.hexdigest()[:12]}"
 
 
-def _sources() -> Iterator[Path]:
-    for source in (CHECKOUT / name for name in SOURCES):
+def _sources(checkout: Path) -> Iterator[Path]:
+    for source in (checkout / name for name in SOURCES):
         for path in [source] if source.is_file() else sorted(source.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 yield path
@@ -107,7 +107,7 @@ def _shortened(line: str) -> str:
 
 
 def base(engine: Engine, environment: Mapping[str, str]) -> str:
-    if named := environment.get("FILEPATH_BASE_IMAGE"):
+    if named := environment.get("BASE_IMAGE"):
         return named
     for known in (PUBLISHED_BASE, OWN_BASE):
         if engine.has("image", known):
@@ -124,7 +124,7 @@ def _bootstrapped(engine: Engine, unreachable: str) -> str:
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         raise NoImageError(
             f"its base cannot be pulled ({unreachable}), and making one takes root and debootstrap. "
-            "Name a base that is here: FILEPATH_BASE_IMAGE=…"
+            "Name a base that is here: BASE_IMAGE=…"
         )
     console.print(f"  [dim]{PUBLISHED_BASE} cannot be pulled here.[/]")
     with step(f"Making a base of Debian's packages ({DEBIAN})"), tempfile.TemporaryDirectory() as directory:

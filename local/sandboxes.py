@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,6 +44,22 @@ ETC = (
 
 class SandboxFailedError(RuntimeError):
     """The sandbox could not be started."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a task asks for, in ECS's units: 1024 of CPU are one processor."""
+
+    cpu: int
+    memory_mb: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a task's container: 128 + the signal if it was killed, and the reason in ECS's words."""
+
+    exit_code: int
+    reason: str | None = None
 
 
 class Isolation(enum.Enum):
@@ -142,8 +159,8 @@ class Sandbox:
         """Have `wait` look at whether it should stop."""
         self._woken.set()
 
-    def wait(self, stopping: threading.Event) -> int:
-        """The exit code, once the sandbox has ended by itself or was asked to stop; 128 + the signal if killed."""
+    def wait(self, stopping: threading.Event) -> Ended:
+        """How it ended, once it did by itself or was asked to stop."""
         process = self._process
         if process is None:
             raise SandboxFailedError("The sandbox was not started.")
@@ -153,7 +170,7 @@ class Sandbox:
         if process.poll() is None:
             self._stop(process)
         status = process.wait()
-        return 128 - status if status < 0 else status
+        return Ended(128 - status if status < 0 else status)
 
     def _stop(self, process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGTERM)

@@ -20,7 +20,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
-from local import emulator, sandboxes
+from local import containers, emulator, sandbox_choice, sandboxes
 from local.deployment import REMEDY, Deployment, client_options, sam, session
 from local.home import CHECKOUT, Home
 from local.processes import Program
@@ -43,10 +43,11 @@ class Stack:
         self._check_tools()
         self._check_ports()
         self.home.prepare()
+        self._remove_containers()
         with ThreadPoolExecutor(1) as beside:
             building = beside.submit(self._build)
             self._start_emulator()
-            building.result()
+            choice = building.result()
         self._deploy()
         self._start_doors()
         with step("Waiting until the API answers"):
@@ -54,7 +55,7 @@ class Stack:
         with step("Reconciling what the last run left"):
             self.invoke("ReconcileFunction", {})
         console.print(f"[bold]The stack is up[/] after {time.monotonic() - begun:.1f} s: {self.home.front_url}")
-        console.print(f"[dim]Sandboxes: {sandboxes.description()}[/]")
+        console.print(f"[dim]Sandboxes: {escape(choice.description())}[/]")
 
     def start_account(self) -> None:
         """The emulator alone, with whatever is deployed there, or nothing."""
@@ -79,12 +80,14 @@ class Stack:
             self._doors.stop(5)
         with step("Stopping the emulator, which saves its state"):
             saved = self._emulator.stop(SAVING_SECONDS)
+        self._remove_containers()
         if not saved:
             raise Failure("The emulator did not end in time and was killed: what this run changed may be lost.")
 
     def reset(self) -> None:
         self._doors.stop(5)
         self._emulator.stop(SAVING_SECONDS)
+        self._remove_containers()
         with step("Forgetting the stack's state"):
             shutil.rmtree(self.home.directory, ignore_errors=True)
 
@@ -119,8 +122,7 @@ class Stack:
         for tool, remedy in (("uv", REMEDY), ("make", "Install it: apt-get install make.")):
             if shutil.which(tool, path=tools) is None:
                 raise Failure(f"`{tool}` is missing, which builds the layer. {remedy}")
-        if not sandboxes.allowed():
-            raise Failure(sandboxes.REFUSAL)
+        sandbox_choice.wanted()
 
     def _check_ports(self) -> None:
         ports = (
@@ -138,11 +140,21 @@ class Stack:
                     f"it), or choose another port: {variable}={port + 100} make up."
                 )
 
-    def _build(self) -> None:
-        sandboxes.bundle(self.home)
+    def _build(self) -> sandbox_choice.Choice:
         if not self._deployment.is_built():
             with step("Building the functions and the layer"):
                 self._deployment.build()
+        choice = sandbox_choice.choose(self.home)
+        sandbox_choice.keep(self.home, choice)
+        if choice.containers is None:
+            sandboxes.bundle(self.home)
+        return choice
+
+    def _remove_containers(self) -> None:
+        """Of a run that did not end as it should. While the emulator runs they are its own business."""
+        kept = sandbox_choice.kept(self.home)
+        if kept and self._emulator.pid() is None:
+            containers.remove_all(kept, self.home)
 
     def _start_emulator(self) -> None:
         if self._emulator.pid() is None:

@@ -1,12 +1,13 @@
-"""ECS tasks without a container engine.
+"""ECS tasks as sandboxes of this machine.
 
 AWS starts the task's container, reports each change of its status as an EventBridge event, answers a second RunTask
 of the same `clientToken` with the first one's task, and on StopTask sends SIGTERM, waits 30 s and sends SIGKILL.
 
 MiniStack without a container engine only records the task as running, emits no event, starts a second task for the
-same token, and marks a stopped task as stopped at once. Here the sandbox runs as isolated processes (`sandboxes.py`),
-and this file plays the ECS agent's part: it keeps the record true and puts the events on the bus, where the
-template's own rule decides who hears of them.
+same token, and marks a stopped task as stopped at once; with one it starts containers whose end it notices when it is
+asked, and whose limits, network and environment are not a Fargate task's. Here the sandbox runs as a container
+(`containers.py`) or as isolated processes (`sandboxes.py`), and this file plays the ECS agent's part: it keeps the
+record true and puts the events on the bus, where the template's own rule decides who hears of them.
 """
 
 # ruff: noqa: SLF001 - a mend reaches into what it mends
@@ -20,8 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from local import sandbox_choice
+from local.containers import Container
 from local.home import Home
-from local.sandboxes import Sandbox, SandboxFailedError
+from local.sandboxes import Ended, Limits, Sandbox, SandboxFailedError
 
 Task = dict[str, Any]
 
@@ -42,7 +45,7 @@ class Launch:
     """A task and the sandbox it stands for, from RunTask to STOPPED."""
 
     task: Task
-    sandbox: Sandbox
+    sandbox: Sandbox | Container
     stopping: threading.Event = field(default_factory=threading.Event)
     reason: str = ""
 
@@ -97,11 +100,28 @@ def _launch(ecs: Any, task: Task, home: Home) -> None:
     container = definition["containerDefinitions"][0]
     name = task["taskArn"].rpartition("/")[2]
     environment = {**_container_environment(container, task), **_fargate_environment(name)}
-    sandbox = Sandbox(home, name, task["startedBy"], environment, float(container.get("stopTimeout") or 30))
+    limits = _limits(definition, task)
+    sandbox = _sandbox(home, name, task, environment, limits, float(container.get("stopTimeout") or 30))
     launch = _launches[task["taskArn"]] = Launch(task, sandbox)
     # The emulator's stores are scoped by context variables, which a thread does not inherit.
     thread = threading.Thread(target=contextvars.copy_context().run, args=(_live, ecs, launch), daemon=True)
     thread.start()
+
+
+def _sandbox(
+    home: Home, name: str, task: Task, environment: dict[str, str], limits: Limits, stop_seconds: float
+) -> Sandbox | Container:
+    if containers := sandbox_choice.kept(home):
+        return Container(home, containers, name, task["startedBy"], environment, limits, stop_seconds)
+    return Sandbox(home, name, task["startedBy"], environment, stop_seconds)
+
+
+def _limits(definition: dict[str, Any], task: Task) -> Limits:
+    asked = task["overrides"]
+    return Limits(
+        cpu=int(asked.get("cpu") or definition.get("cpu") or 256),
+        memory_mb=int(asked.get("memory") or definition.get("memory") or 512),
+    )
 
 
 def _container_environment(container: dict[str, Any], task: Task) -> dict[str, str]:
@@ -130,13 +150,13 @@ def _live(ecs: Any, launch: Launch) -> None:
         _emit(ecs, task)
         if launch.stopping.is_set() or not _started(ecs, launch):
             return
-        exit_code = sandbox.wait(launch.stopping)
+        ended = sandbox.wait(launch.stopping)
         if launch.stopping.is_set():
-            _ended(ecs, task, launch.reason, "UserInitiated", exit_code)
+            _ended(ecs, task, launch.reason, "UserInitiated", ended)
         else:
-            _ended(ecs, task, "Essential container in task exited", "EssentialContainerExited", exit_code)
+            _ended(ecs, task, "Essential container in task exited", "EssentialContainerExited", ended)
     finally:
-        _ended(ecs, task, launch.reason, "UserInitiated", None)
+        _ended(ecs, task, launch.reason, "UserInitiated")
         sandbox.remove()
         _launches.pop(task["taskArn"], None)
 
@@ -148,17 +168,20 @@ def _started(ecs: Any, launch: Launch) -> bool:
     try:
         launch.sandbox.start()
     except (OSError, SandboxFailedError) as error:
-        _ended(ecs, task, f"CannotStartContainerError: {error}", "TaskFailedToStart", None)
+        _ended(ecs, task, f"CannotStartContainerError: {error}", "TaskFailedToStart")
         return False
     ecs._mark_task_running(task["taskArn"], task)
     _emit(ecs, task)
     return True
 
 
-def _ended(ecs: Any, task: Task, reason: str, stop_code: str, exit_code: int | None) -> None:
+def _ended(ecs: Any, task: Task, reason: str, stop_code: str, ended: Ended | None = None) -> None:
     if task["lastStatus"] == "STOPPED":
         return
     task["desiredStatus"] = "RUNNING"  # the emulator takes a task that is to stop for one that has
+    exit_code = ended.exit_code if ended else None
+    if ended and ended.reason:
+        task["containers"][0]["reason"] = ended.reason
     if ecs._mark_task_stopped(task["taskArn"], task, reason, stop_code, exit_code=exit_code):
         _emit(ecs, task)
 

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterable
 
-from agent import VERSION, environment, privileges
+from agent import VERSION, environment, memory, privileges
 from agent.connection import CallFailedError, Connection, PlatformGoneError, RefusedError, SessionClosedError
 from agent.processes import Processes
 from agent.progress import Inbox, Progress
@@ -34,7 +34,9 @@ class Agent:
         self._settings = settings
         self._heartbeat_seconds: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._is_leaving = asyncio.Event()
-        self._processes = Processes(settings.user, out_of_memory, settings.timing.quiet_seconds)
+        self._processes = Processes(
+            settings.user, out_of_memory, memory.OutOfMemoryKills(memory.counter()), settings.timing.quiet_seconds
+        )
         self._inbox = Inbox(self._instance, self._noted)
         self._connection = Connection(settings, self._instance, self._hello, self._greeted, self._notified)
         self._tasks = Tasks(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from agent import family
+from agent.memory import OutOfMemoryKills
 from agent.pipes import Pipes, Sink
 from agent.privileges import OutOfMemoryOrder, User
 from agent.protocol import End, EndCause
@@ -44,9 +45,12 @@ class Command:
 class Processes:
     """Starts commands and reaps: their processes, and the orphans that the kernel hands to the agent."""
 
-    def __init__(self, user: User, out_of_memory: OutOfMemoryOrder, quiet_seconds: float) -> None:
+    def __init__(
+        self, user: User, out_of_memory: OutOfMemoryOrder, out_of_memory_kills: OutOfMemoryKills, quiet_seconds: float
+    ) -> None:
         self._user = user
         self._out_of_memory = out_of_memory
+        self._out_of_memory_kills = out_of_memory_kills
         self._quiet = quiet_seconds
         self._marks = family.Marks()
         self._running: dict[int, Process] = {}
@@ -108,18 +112,26 @@ class Processes:
         return process
 
     def _reap(self) -> None:
-        while True:
-            try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
-            except ChildProcessError:
-                ended = None
-            if ended is None:
-                break
-            process = self._running.pop(ended.si_pid, None)
+        dead = list(_reaped())
+        killed = sum(_is_killed(status) for status in dead)
+        was_out_of_memory = self._out_of_memory_kills.explain(killed, self._loop.time())
+        for status in dead:
+            process = self._running.pop(status.si_pid, None)
             if process:
-                process.ended(ended)
+                process.ended(status, out_of_memory=was_out_of_memory and _is_killed(status))
         self._next_reap.set_result(None)
         self._next_reap = self._loop.create_future()
+
+
+def _reaped() -> Iterator[os.waitid_result]:
+    """All that have ended and were not waited for."""
+    with suppress(ChildProcessError):
+        while status := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
+            yield status
+
+
+def _is_killed(status: os.waitid_result) -> bool:
+    return status.si_code != os.CLD_EXITED and status.si_status == signal.SIGKILL
 
 
 class Process:
@@ -134,6 +146,7 @@ class Process:
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
         self._status: asyncio.Future[tuple[os.waitid_result, float]] = self._loop.create_future()
+        self._was_out_of_memory = False
         self._cause: EndCause = "exited"
         self._ending: asyncio.Task[None] | None = None
 
@@ -141,8 +154,9 @@ class Process:
     def is_running(self) -> bool:
         return not self._status.done()
 
-    def ended(self, status: os.waitid_result) -> None:
+    def ended(self, status: os.waitid_result, *, out_of_memory: bool) -> None:
         """Called once, by the owner of wait statuses."""
+        self._was_out_of_memory = out_of_memory
         self._status.set_result((status, self._loop.time()))
 
     async def end(self) -> End:
@@ -159,6 +173,7 @@ class Process:
             exit_code=status.si_status if exited else None,
             signal=None if exited else _signal_name(status.si_status),
             leftovers=len(self._family()),
+            out_of_memory=self._was_out_of_memory,
         )
 
     def terminate(self, cause: EndCause, signal_name: str = "TERM") -> None:

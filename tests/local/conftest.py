@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from local import gateway_responses
+from local import gateway_responses, sandbox_choice
+from local.containers import STACK_LABEL, Containers
 from local.emulator import environment
 from local.home import CHECKOUT, Home
+from local.steps import Failure
 from tests.local.emulators import RUNTIME, Deployed, Emulator, answers, eventually, free_port
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
@@ -78,3 +81,21 @@ def _gateway_responses(emulator: Emulator) -> dict[str, object]:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="session")
+def containers(tmp_path_factory: pytest.TempPathFactory) -> Containers:
+    """Of this machine's engine, which a developer's machine need not have."""
+    home = Home(tmp_path_factory.mktemp("engine"), 1, 2, 3)
+    try:
+        choice = sandbox_choice.choose(home, {**os.environ, sandbox_choice.VARIABLE: "containers"})
+    except Failure as refused:
+        pytest.skip(str(refused))
+    assert choice.containers is not None
+    return choice.containers
+
+
+def left_of(containers: Containers, home: Home) -> list[str]:
+    """This stack's containers, running or not."""
+    label = f"label={STACK_LABEL}={home.directory}"
+    return containers.engine.run("ps", "--all", "--filter", label, "--format", "{{.Names}}").split()

@@ -1,4 +1,4 @@
-"""ECS tasks as isolated processes: local/mends/sandbox_tasks.py, sandboxes.py and jail.py."""
+"""ECS tasks as sandboxes, of either kind: local/mends/sandbox_tasks.py with sandboxes.py and with containers.py."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import os
 import signal
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local import sandbox_choice
+from tests.local.conftest import left_of
 from tests.local.emulators import Emulator, eventually, free_port
 
 PRINTS_EVENT = 'import json\ndef handler(event, context):\n    print("EVENT", json.dumps(event["detail"]))\n'
@@ -72,30 +75,32 @@ class Cluster:
         log = self._emulator.home.logs / "functions.log"
 
         def told() -> dict[str, Any] | None:
-            lines = (line.partition("EVENT ")[2] for line in log.read_text().splitlines() if arn in line)
+            written = log.read_text().splitlines() if log.exists() else []
+            lines = (line.partition("EVENT ")[2] for line in written if arn in line)
             return next((json.loads(line) for line in lines if line), None)
 
         return eventually(told)
 
 
-@pytest.fixture(scope="module")
-def cluster(mended: Emulator) -> Cluster:
-    return Cluster(mended)
+@pytest.fixture(scope="module", params=sandbox_choice.KINDS)
+def cluster(request: pytest.FixtureRequest, mended: Emulator) -> Iterator[Cluster]:
+    if request.param == "containers":
+        sandbox_choice.keep(mended.home, sandbox_choice.Choice(request.getfixturevalue("containers")))
+    yield Cluster(mended)
+    sandbox_choice.keep(mended.home, sandbox_choice.Choice(None))
 
 
-def inner_processes(emulator: Emulator, arn: str) -> dict[str, int]:
-    """Of this task's sandbox, by what they are: `init`, its PID 1, and `agent`."""
-    root = f"filepath-sandbox-{arn.rpartition('/')[2]}/workspace"
-    found: dict[str, int] = {}
+def agents(session: str) -> list[int]:
+    """The processes of a session's agent on this machine."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            mounts, command = (process / "mountinfo").read_text(), (process / "cmdline").read_bytes()
+            variables = (process / "environ").read_bytes().split(b"\0")
+            program, command = (process / "exe").readlink().name, (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if root in mounts and b"-m\0agent" in command:
-            found["agent"] = int(process.name)
-        elif root in mounts:
-            found["init"] = int(process.name)
+        if f"FILEPATH_SESSION={session}".encode() in variables and b"-m\0agent" in command and "python" in program:
+            found.append(int(process.name))
     return found
 
 
@@ -122,10 +127,11 @@ def test_the_end_of_a_task_is_an_event(cluster: Cluster) -> None:
 
 
 def test_an_agent_that_is_killed_ends_its_task(mended: Emulator, cluster: Cluster) -> None:
-    arn = cluster.run()["taskArn"]
-    agent = eventually(lambda: inner_processes(mended, arn).get("agent"))
-    os.kill(agent, signal.SIGKILL)
-    event = cluster.end_event(arn)
+    task = cluster.run()
+    cluster.is_at(task["taskArn"], "RUNNING")
+    agent = eventually(lambda: agents(task["startedBy"]))
+    os.kill(agent[0], signal.SIGKILL)
+    event = cluster.end_event(task["taskArn"])
     assert (event["stopCode"], event["containers"][0]["exitCode"]) == ("EssentialContainerExited", 137)
 
 
@@ -163,14 +169,15 @@ def test_a_client_token_with_other_parameters_is_refused(cluster: Cluster) -> No
 
 
 def test_nothing_is_left_of_a_task_that_has_ended(mended: Emulator, cluster: Cluster) -> None:
-    arn = cluster.run()["taskArn"]
-    directory = mended.home.sandboxes / f"filepath-sandbox-{arn.rpartition('/')[2]}"
-    cluster.is_at(arn, "RUNNING")
-    eventually(directory.exists)
-    cluster.stop(arn)
-    cluster.is_at(arn, "STOPPED")
-    eventually(lambda: not directory.exists())
-    assert inner_processes(mended, arn) == {}
+    task = cluster.run()
+    cluster.is_at(task["taskArn"], "RUNNING")
+    eventually(lambda: agents(task["startedBy"]))
+    cluster.stop(task["taskArn"])
+    cluster.is_at(task["taskArn"], "STOPPED")
+    eventually(lambda: not list(mended.home.sandboxes.iterdir()))
+    assert agents(task["startedBy"]) == []
+    if kept := sandbox_choice.kept(mended.home):
+        eventually(lambda: not left_of(kept, mended.home))
 
 
 def test_the_emulator_alone_still_forgets_client_tokens_and_stops_tasks_at_once(plain: Emulator) -> None:

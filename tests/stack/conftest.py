@@ -19,8 +19,10 @@ import httpx
 import pytest
 
 from filepath_sdk import Filepath, Session
+from local import sandbox_choice
 from local.home import CHECKOUT, Home
 from local.stack import Stack
+from local.steps import Failure
 
 T = TypeVar("T")
 
@@ -109,12 +111,31 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def started(directory: Path, **parameters: str) -> RunningStack:
+KINDS = (os.environ[sandbox_choice.VARIABLE],) if sandbox_choice.wanted() else sandbox_choice.KINDS
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def sandboxes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the sandboxes are: every test of a stack is run with each kind. The image is built before it is timed."""
+    kind: str = request.param
+    if kind not in KINDS:
+        pytest.skip(f"{sandbox_choice.VARIABLE} asks for other sandboxes")
+    if kind == "containers":
+        home = Home(tmp_path_factory.mktemp("choice"), 1, 2, 3)
+        try:
+            sandbox_choice.choose(home, {**os.environ, sandbox_choice.VARIABLE: kind})
+        except Failure as refused:
+            pytest.skip(str(refused))
+    return kind
+
+
+def started(directory: Path, sandboxes: str, **parameters: str) -> RunningStack:
     ports = dict(zip(("FILEPATH_PORT", "FILEPATH_SANDBOX_PORT", "FILEPATH_EMULATOR_PORT"), free_ports(3), strict=True))
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("FILEPATH_")},
         **{name: str(port) for name, port in ports.items()},
         "FILEPATH_LOCAL_HOME": str(directory),
+        sandbox_choice.VARIABLE: sandboxes,
         "FILEPATH_PARAMETERS": " ".join(f"{name}={value}" for name, value in parameters.items()),
     }
     running = RunningStack(Home.from_environment(env), env)
@@ -123,10 +144,13 @@ def started(directory: Path, **parameters: str) -> RunningStack:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, sandboxes: str) -> Iterator[RunningStack]:
     """No function of it was refused anything that it tried, in all of its tests."""
     running = started(
-        tmp_path_factory.mktemp("stack"), StartTimeoutSeconds=str(START_TIMEOUT_SECONDS), SandboxesPerAccount="20"
+        tmp_path_factory.mktemp("stack"),
+        sandboxes,
+        StartTimeoutSeconds=str(START_TIMEOUT_SECONDS),
+        SandboxesPerAccount="20",
     )
     try:
         yield running
@@ -166,9 +190,14 @@ def agent_pid(session_id: str) -> int:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             environment = (entry / "environ").read_bytes().split(b"\0")
+            program = (entry / "exe").readlink().name
             command = (entry / "cmdline").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        if f"FILEPATH_SESSION={session_id}".encode() in environment and command[-2:] == [b"agent", b""]:
+        if (
+            f"FILEPATH_SESSION={session_id}".encode() in environment
+            and command[-2:] == [b"agent", b""]
+            and "python" in program
+        ):
             return int(entry.name)
     raise AssertionError(f"no agent of {session_id} runs")

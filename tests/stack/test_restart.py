@@ -8,8 +8,10 @@ from tests.stack.conftest import started
 from tests.stack.test_main_job import gate
 
 
-def test_what_runs_at_down_is_settled_and_the_account_works_after_up(tmp_path_factory: pytest.TempPathFactory) -> None:
-    stack = started(tmp_path_factory.mktemp("restarted"))
+def test_what_runs_at_down_is_settled_and_the_account_works_after_up(
+    tmp_path_factory: pytest.TempPathFactory, sandboxes: str
+) -> None:
+    stack = started(tmp_path_factory.mktemp("restarted"), sandboxes)
     try:
         key = stack.account().key
         with stack.client(key) as fp:

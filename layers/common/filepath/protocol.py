@@ -315,6 +315,7 @@ class End:
     Exactly one of `exit_code` and `signal` (a name: "KILL") is set, except for cause "not_started": the command
     never ran, `message` says why. Cause "failed": the agent could not go on with it and ended it. `run_ms` is the
     agent's monotonic time from start to end. `leftovers` counts the processes that outlived the command.
+    `out_of_memory`: the signal was KILL, and the kernel's, because the sandbox had no memory left.
     """
 
     cause: EndCause
@@ -323,6 +324,7 @@ class End:
     signal: str | None = None
     leftovers: int = 0
     message: str | None = None
+    out_of_memory: bool = False
 
     def params(self) -> Params:
         return {
@@ -332,6 +334,7 @@ class End:
             "signal": self.signal,
             "leftovers": self.leftovers,
             "message": self.message,
+            "outOfMemory": self.out_of_memory,
         }
 
     @classmethod
@@ -350,6 +353,7 @@ class End:
             params.get("signal"),
             leftovers,
             params.get("message"),
+            params.get("outOfMemory") is True,
         )
         observed = (end.exit_code is not None) + (end.signal is not None)
         if observed != (0 if end.cause == "not_started" else 1):

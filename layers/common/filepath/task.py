@@ -120,7 +120,7 @@ def _observed(end: End, task: Task, session: Session) -> Outcome:
             return Outcome(TaskStatus.CANCELLED, "cancelled")
         return Outcome(TaskStatus.FAILED, "not_started", message=end.message)
     status, reason = {
-        "exited": (TaskStatus.COMPLETED, None),
+        "exited": (TaskStatus.COMPLETED, str(Reason.OOM) if end.out_of_memory else None),
         "timed_out": (TaskStatus.TIMED_OUT, "timeout"),
         "cancelled": (TaskStatus.CANCELLED, "cancelled"),
         "shutdown": _shut_down(session),
