@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -34,6 +35,18 @@ def test_a_wheel_built_in_the_repository_carries_the_same_files(tmp_path: Path) 
     with zipfile.ZipFile(wheel) as files:
         (linked,) = [entry for entry in files.infolist() if entry.filename == "filepath_sdk/protocol.py"]
         assert files.read(linked) == Path(protocol.__file__).resolve().read_bytes()
+
+
+def test_what_the_readmes_show_type_checks_as_a_user_would(tmp_path: Path) -> None:
+    """Blocking and awaited, with no setting of this repository: the types are those that the package carries."""
+    pages = [PROJECT / "README.md", PROJECT.parents[1] / "README.md"]
+    snippets = [block for page in pages for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+    files = [tmp_path / f"snippet_{number}.py" for number in range(len(snippets))]
+    for file, snippet in zip(files, snippets, strict=True):
+        file.write_text(snippet)
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", *files]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "Success: no issues found in 4 source files\n"
 
 
 def build(project: Path, target: str, to: Path) -> None:
