@@ -110,7 +110,7 @@ class Ours(Runtime):
         log, offset, at = self._logs[params["workflowId"]], params["offset"], 0
         if offset != log.stored:
             raise RuntimeFailedError(f"a chunk at {offset}, where {log.stored} bytes are stored")
-        data = memoryview(binascii.a2b_base64(params["data"]))
+        data = memoryview(params["text"].encode() if "text" in params else binascii.a2b_base64(params["data"]))
         for stream, length in params["runs"]:
             log.receive(stream, data[at : at + length])
             at += length

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidState, InvalidStatus, WebSocketException
 
 from agent import VERSION, protocol
 from agent.protocol import Params, ProtocolError, Request, Response
@@ -57,15 +57,19 @@ class _Line:
     socket: ClientConnection
     opened_at: float
     heard_at: float
-    outgoing: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def write(self) -> None:
-        with suppress(ConnectionClosed):
-            while True:
-                # API Gateway takes no frame above 32 KB: a longer message goes in fragments.
-                frames = list(protocol.frames(await self.outgoing.get()))
-                await self.socket.send(frames if len(frames) > 1 else frames[0])
+    def write(self, message: bytes) -> None:
+        """At once and without waiting: what may be unanswered is bounded by those who ask.
+
+        API Gateway takes no frame above 32 KB: a longer message goes in fragments. (The library's own send() writes
+        each by itself, and an empty one after them.)"""
+        first, *others = protocol.frames(message)
+        with suppress(InvalidState):  # about to be closed: what is unanswered goes out over the next line
+            self.socket.protocol.send_text(first, fin=not others)
+            for number, piece in enumerate(others, 1):
+                self.socket.protocol.send_continuation(piece, fin=number == len(others))
+            self.socket.transport.writelines(self.socket.protocol.data_to_send())
 
     async def texts(self) -> AsyncIterator[str | bytes]:
         with suppress(ConnectionClosed):
@@ -75,9 +79,9 @@ class _Line:
 
 @dataclass
 class _Pending:
-    """A request without its reply. Its text is made once: a resend is the same to the byte."""
+    """A request without its reply. It is encoded once: a resend is the same to the byte."""
 
-    text: str
+    message: bytes
     answer: asyncio.Future[Params]
     line: _Line | None = None
     """The only line this may go over; None for whichever is the newest."""
@@ -115,8 +119,9 @@ class Connection:
         while True:
             await self._until_due(await self._open())
 
-    async def call(self, method: str, params: Params) -> Params:
-        """The platform's reply, however many connections it takes. Raises CallFailedError or SessionClosedError."""
+    async def call(self, method: str, params: Params | bytes) -> Params:
+        """The platform's reply, however many connections it takes. Parameters may be JSON already. Raises
+        CallFailedError or SessionClosedError."""
         return await self._ask(method, params, None)
 
     async def close(self) -> None:
@@ -167,7 +172,6 @@ class Connection:
             close_timeout=2,
         )
         line = _Line(socket, self._loop.time(), self._loop.time())
-        self._in_background(line.write())
         self._in_background(self._listen(line))
         try:
             await self._greet(line)
@@ -201,11 +205,12 @@ class Connection:
 
     # Asking
 
-    async def _ask(self, method: str, params: Params, line: _Line | None) -> Params:
+    async def _ask(self, method: str, params: Params | bytes, line: _Line | None) -> Params:
         self._last_id += 1
         message_id = self._last_id
-        text = protocol.request(message_id, method, params)
-        pending = self._pending[message_id] = _Pending(text, self._loop.create_future(), line)
+        encoded = params if isinstance(params, bytes) else protocol.encode(params).encode()
+        message = protocol.encoded_request(message_id, method, encoded)
+        pending = self._pending[message_id] = _Pending(message, self._loop.create_future(), line)
         self._send(pending)
         try:
             return await pending.answer
@@ -219,7 +224,7 @@ class Connection:
         line = pending.line or self._line
         if line is None or line.closed.is_set():
             return
-        line.outgoing.put_nowait(pending.text)
+        line.write(pending.message)
         patience = self._timing.silence_seconds * 2.0 ** min(pending.tries, 2)
         pending.timer = self._loop.call_later(patience, self._miss, pending, line)
         pending.tries += 1

@@ -15,12 +15,16 @@ from agent.spool import Spool
 
 
 class Delivery:
-    def __init__(self, send: Callable[[Chunk], Awaitable[Params]]) -> None:
+    def __init__(self, encode: Callable[[Chunk], bytes], send: Callable[[bytes], Awaitable[Params]]) -> None:
         self.on_room: Callable[[], None] | None = None
         """Called when there is room again after take() said there was none."""
+        self._loop = asyncio.get_running_loop()
+        self._encode = encode
         self._send = send
+        self._next: tuple[Chunk, bytes] | None = None
+        """Made ready to follow the chunk in flight."""
         self._spool = Spool()
-        self._clock = asyncio.get_running_loop().time
+        self._clock = self._loop.time
         self._bucket = Bucket(self._clock())
         self._is_finished = False
         self._changed = asyncio.Event()
@@ -37,6 +41,7 @@ class Delivery:
         """A Sink for the command's pipes."""
         self._spool.append(stream, data)
         self._changed.set()
+        self._encode_next()
         return self._spool.has_room
 
     def finish(self) -> None:
@@ -65,12 +70,23 @@ class Delivery:
         chunk = self._spool.chunk()
         if chunk is None:
             return True
-        reply = await self._send(chunk)
+        self._loop.call_soon(self._encode_next)
+        reply = await self._send(self._encoding_of(chunk))
         self._bucket.watched = reply.get("watched", True)
         progress = self._spool.acknowledge(reply.get("stored", 0))
         if self.on_room and self._spool.has_room:
             self.on_room()
         return progress
+
+    def _encode_next(self) -> None:
+        """A full chunk cannot change any more: it is made ready while the one before it is on its way."""
+        if chunk := self._spool.freeze_next():
+            self._next = (chunk, self._encode(chunk))
+
+    def _encoding_of(self, chunk: Chunk) -> bytes:
+        if self._next and self._next[0] is chunk:
+            return self._next[1]
+        return self._encode(chunk)
 
     async def _keep_pace(self) -> None:
         """Waits for a better filled chunk, unless it is full, or the command is over or waits for room."""

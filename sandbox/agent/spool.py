@@ -16,12 +16,14 @@ _WORTHWHILE = 16 * 1024
 
 
 class Spool:
-    """What is not acknowledged yet: at most one chunk in flight, frozen, and what has gathered behind it."""
+    """What is not acknowledged yet: at most one chunk in flight, frozen, and what has gathered behind it, of which a
+    full chunk may be frozen too."""
 
     def __init__(self, limit: int = SPOOL_LIMIT) -> None:
         self.written = 0
         self._limit = limit
         self._in_flight: Chunk | None = None
+        self._next: Chunk | None = None
         self._gathered = bytearray()
         self._runs: deque[Run] = deque()
 
@@ -40,20 +42,31 @@ class Spool:
     @property
     def is_empty(self) -> bool:
         """Whether all that was written is acknowledged."""
-        return self._in_flight is None and not self._gathered
+        return self._in_flight is None and self._next is None and not self._gathered
 
     @property
     def fills_a_chunk(self) -> bool:
         """Whether waiting longer could not make the next chunk better."""
+        return self._next is not None or self._gathers_a_chunk
+
+    @property
+    def _gathers_a_chunk(self) -> bool:
         size = len(self._gathered)
         return size >= CHUNK_LIMIT or (len(self._runs) >= RUNS_LIMIT and size >= _WORTHWHILE)
 
     def chunk(self) -> Chunk | None:
         """What to send now: the chunk in flight, byte for byte as it was, until all of it is acknowledged; only then
         the next. Gathering again for a resend would lose what had grown: its offset may be stored already."""
-        if self._in_flight is None and self._gathered:
-            self._in_flight = self._gather()
+        if self._in_flight is None and (self._next or self._gathered):
+            self._in_flight, self._next = self._next or self._gather(), None
         return self._in_flight
+
+    def freeze_next(self) -> Chunk | None:
+        """The chunk that is to follow the one in flight, if it is full and this was not said of it before."""
+        if self._in_flight is None or self._next or not self._gathers_a_chunk:
+            return None
+        self._next = self._gather()
+        return self._next
 
     def acknowledge(self, stored: int) -> bool:
         """Takes the length of the platform's log, and says whether that is progress."""
@@ -65,8 +78,8 @@ class Spool:
 
     def forget(self) -> None:
         """Drops what is not acknowledged, as if it had never been written."""
-        self.written -= len(self._gathered) + (len(self._in_flight.data) if self._in_flight else 0)
-        self._in_flight = None
+        self.written -= len(self._gathered) + sum(len(chunk.data) for chunk in (self._in_flight, self._next) if chunk)
+        self._in_flight = self._next = None
         self._gathered.clear()
         self._runs.clear()
 
@@ -82,6 +95,7 @@ class Spool:
             if taken < run.length:
                 self._runs.appendleft(Run(run.stream, run.length - taken))
         size = CHUNK_LIMIT - room
-        data = bytes(self._gathered[:size])
+        with memoryview(self._gathered) as gathered:
+            data = bytes(gathered[:size])
         del self._gathered[:size]
         return Chunk(offset, tuple(runs), data)

@@ -13,7 +13,7 @@ from agent.connection import CallFailedError, Connection, backoff
 from agent.delivery import Delivery
 from agent.processes import Command, NotStartedError, Process, Processes
 from agent.progress import Inbox, Progress, Reporter
-from agent.protocol import Chunk, End, EndCause, Params, chunk_params
+from agent.protocol import Chunk, End, EndCause, Params, encoded_chunk_params
 
 _FAILED = "the agent failed to accompany it to its end: it was ended, and the rest of its output is lost"
 
@@ -54,7 +54,7 @@ class Task:
         self._process: Process | None = None
         self._refusal: str | None = None
         self._is_stopped = False
-        self._delivery = Delivery(self._send_output)
+        self._delivery = Delivery(self._encode_output, self._send_output)
         self._progress = Reporter(self._send_progress)
 
     async def run(self, order: Awaitable[Order]) -> None:
@@ -149,8 +149,11 @@ class Task:
     async def _report_start(self) -> None:
         await self._call("started", {})
 
-    async def _send_output(self, chunk: Chunk) -> Params:
-        return await self._call("output", chunk_params(self.workflow_id, chunk))
+    def _encode_output(self, chunk: Chunk) -> bytes:
+        return encoded_chunk_params(self.workflow_id, chunk)
+
+    async def _send_output(self, encoded: bytes) -> Params:
+        return await self._ask("output", encoded)
 
     async def _send_progress(self, progress: Progress) -> None:
         await self._call("progress", {"percent": progress.percent, "message": progress.message})
@@ -167,8 +170,11 @@ class Task:
 
     async def _call(self, method: str, params: Params) -> Params:
         """Raises StoppedError, CallFailedError or SessionClosedError."""
+        return await self._ask(method, {"workflowId": self.workflow_id, **params})
+
+    async def _ask(self, method: str, params: Params | bytes) -> Params:
         try:
-            reply = await self._connection.call(method, {"workflowId": self.workflow_id, **params})
+            reply = await self._connection.call(method, params)
         except CallFailedError as error:
             log.warning("%s: the platform refused %s: %s", self.workflow_id, method, error)
             raise

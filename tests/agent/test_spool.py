@@ -15,7 +15,14 @@ from tests.agent.platform_peer import Log
 STREAMS: st.SearchStrategy[Stream] = st.sampled_from(["stdout", "stderr"])
 WRITES = st.tuples(STREAMS, st.binary(min_size=1, max_size=40) | st.integers(1, 200_000).map(lambda n: b"x" * n))
 FATES = st.sampled_from(
-    ["arrives", "loses its answer", "is lost", "is put but not counted", "is overtaken by an old copy"]
+    [
+        "the next is made ready",
+        "arrives",
+        "loses its answer",
+        "is lost",
+        "is put but not counted",
+        "is overtaken by an old copy",
+    ]
 )
 
 
@@ -27,6 +34,9 @@ class Way:
         self._copies: list[Chunk] = []
 
     def send(self, fate: str) -> None:
+        if fate == "the next is made ready":
+            self.spool.freeze_next()
+            return
         chunk = self.spool.chunk()
         if chunk is None:
             return
@@ -84,7 +94,9 @@ def test_no_chunk_is_over_the_limits_of_a_message(writes: list[tuple[Stream, byt
     spool = Spool()
     for write in writes:
         spool.append(*write)
+        spool.freeze_next()
     while chunk := spool.chunk():
+        spool.freeze_next()
         assert len(chunk.data) <= CHUNK_LIMIT
         assert len(chunk.runs) <= RUNS_LIMIT
         spool.acknowledge(chunk.end)
@@ -152,3 +164,22 @@ def test_nobody_watching_slows_it_further() -> None:
     assert bucket.delay(0) == 0.5
     bucket.watched = False
     assert bucket.delay(0) == 2
+
+
+def test_a_full_chunk_behind_the_one_in_flight_is_made_ready_once() -> None:
+    spool = Spool()
+    spool.append("stdout", b"a" * CHUNK_LIMIT)
+    assert spool.freeze_next() is None
+    first = spool.chunk()
+    assert first
+    spool.append("stdout", b"b" * (CHUNK_LIMIT - 1))
+    assert spool.freeze_next() is None
+    spool.append("stdout", b"bc")
+    second = spool.freeze_next()
+    assert spool.freeze_next() is None
+    assert spool.fills_a_chunk
+    spool.acknowledge(first.end)
+    assert spool.chunk() is second
+    spool.forget()
+    assert spool.is_empty
+    assert spool.written == CHUNK_LIMIT

@@ -85,18 +85,18 @@ def test_frames_join_to_the_message_none_over_the_limit_and_no_character_cut(tex
     message = text * times
     if len(message.encode()) > protocol.MESSAGE_LIMIT:
         with pytest.raises(ProtocolError):
-            list(protocol.frames(message))
+            list(protocol.frames(message.encode()))
         return
-    frames = list(protocol.frames(message))
-    assert "".join(frames) == message
-    assert all(0 < len(frame.encode()) <= protocol.FRAME_LIMIT for frame in frames)
+    frames = list(protocol.frames(message.encode()))
+    assert "".join(frame.decode() for frame in frames) == message
+    assert all(0 < len(frame) <= protocol.FRAME_LIMIT for frame in frames)
 
 
 @pytest.mark.parametrize("lead", range(4))
 def test_a_character_on_the_edge_of_a_frame_goes_into_the_next_whole(lead: int) -> None:
     message = "a" * (protocol.FRAME_LIMIT - lead) + "𝄞" * 10
-    assert "".join(protocol.frames(message)) == message
-    first = next(protocol.frames(message)).encode()
+    assert b"".join(protocol.frames(message.encode())) == message.encode()
+    first = next(protocol.frames(message.encode()))
     assert len(first) == protocol.FRAME_LIMIT - lead % 4
 
 
@@ -146,6 +146,7 @@ def test_the_largest_chunk_with_the_most_runs_fits_in_one_message() -> None:
         {"data": ""},
         {"data": "not base64!"},
         {"data": None},
+        {"data": "YWI="},
         {"runs": []},
         {"runs": [["stdout", 2]]},
         {"runs": [["stdin", 3]]},
@@ -158,7 +159,7 @@ def test_the_largest_chunk_with_the_most_runs_fits_in_one_message() -> None:
     ],
 )
 def test_a_chunk_that_does_not_add_up_is_refused(wrong: dict[str, Any]) -> None:
-    right = protocol.chunk_params("wf_1", chunk([("stdout", b"abc")]))
+    right = protocol.chunk_params("wf_1", chunk([("stdout", b"ab\xff")]))
     protocol.chunk_of(right)
     with pytest.raises(ProtocolError) as refused:
         protocol.chunk_of({**right, **wrong})
@@ -220,5 +221,46 @@ def test_an_end_that_says_both_or_neither_is_refused(wrong: Any) -> None:
     assert refused.value.code == protocol.INVALID_PARAMS
 
 
-def test_a_chunks_data_travels_as_base64() -> None:
-    assert base64.b64decode(protocol.chunk_params("wf_1", chunk([("stdout", b"\xff\0")]))["data"]) == b"\xff\0"
+@pytest.mark.parametrize("data", [b"\xff\0", b"\0\1\2\3", "€".encode()[:2], b'"' * 100, b"\xed\xa0\x80"])
+def test_what_is_no_text_or_would_be_longer_as_text_travels_as_base64(data: bytes) -> None:
+    params = protocol.chunk_params("wf_1", chunk([("stdout", data)]))
+    assert base64.b64decode(params["data"]) == data
+    assert "text" not in params
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "two\nlines of text\n", "\x1b[32mcoloured\x1b[0m and so on and so on", "zwölf €"]
+)
+def test_text_travels_as_text(text: str) -> None:
+    params = protocol.chunk_params("wf_1", chunk([("stdout", text.encode())]))
+    assert params["text"] == text
+    assert "data" not in params
+
+
+@given(st.text(max_size=60) | st.text(alphabet='ab\\"\n\t\0\x1f\x7f/€𝄞\u2028', min_size=1, max_size=60))
+def test_any_text_is_read_as_it_was_sent(text: str) -> None:
+    data = (text + "x" * 20 * len(text) or "x").encode()
+    params = protocol.chunk_params("wf_1", chunk([("stderr", data)]))
+    assert params["text"].encode() == data
+    assert protocol.chunk_of(params).data == data
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"text": b"abc"}, {"text": None}, {"text": "\ud800"}, {"text": "abcd"}, {"text": ""}]
+)
+def test_text_that_does_not_add_up_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        protocol.chunk_of({**protocol.chunk_params("wf_1", chunk([("stdout", b"abc")])), **wrong})
+
+
+@pytest.mark.parametrize("data", ["a", "\n", "ab\n", "€", "\x1b[0m.", '"'])
+def test_no_text_makes_a_message_too_large(data: str) -> None:
+    full = (data.encode() * protocol.CHUNK_LIMIT)[: protocol.CHUNK_LIMIT]
+    params = protocol.encoded_chunk_params("wf_" + "z" * 32, chunk([("stdout", full)]))
+    assert len(protocol.encoded_request(10**9, "output", params)) <= protocol.MESSAGE_LIMIT
+
+
+def test_a_request_of_encoded_parameters_is_the_same_request() -> None:
+    params = {"workflowId": "wf_1", "end": None}
+    encoded = protocol.encoded_request(7, "exit", json.dumps(params).encode())
+    assert protocol.parse(encoded.decode()) == protocol.parse(protocol.request(7, "exit", params))

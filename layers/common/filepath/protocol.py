@@ -4,8 +4,8 @@ Sans-I/O and standard library only, because three programs share this one file: 
 and the SDK. Nothing here opens a socket, reads a clock or knows what a session is.
 
 API Gateway shapes it: a frame is at most 32 KB, a message at most 128 KB counted as encoded JSON, text only, and two
-messages may overtake each other. So bytes travel as base64 with their offset in the task's log, and order is made
-from offsets, never from arrival.
+messages may overtake each other. So bytes travel with their offset in the task's log, as text where they are text and
+as base64 elsewhere, and order is made from offsets, never from arrival.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Literal, cast, get_args
 FRAME_LIMIT = 32 * 1024
 MESSAGE_LIMIT = 128 * 1024
 CHUNK_LIMIT = 88 * 1024
-"""Raw bytes of output in one message: base64 makes four bytes of three, and the envelope needs room too."""
+"""Raw bytes of output in one message: encoded, three of them are at most four, and the envelope needs room too."""
 CLIENT_REQUEST_LIMIT = 30 * 1024
 """Encoded bytes of a client's request: a browser cannot split a message into frames, so it must fit in one."""
 EVENT_LIMIT = 30 * 1024
@@ -78,6 +78,12 @@ def request(message_id: MessageId, method: str, params: Mapping[str, Any]) -> st
     return encode({"jsonrpc": "2.0", "id": message_id, "method": method, "params": params})
 
 
+def encoded_request(message_id: MessageId, method: str, params: bytes) -> bytes:
+    """As request(), of parameters that are JSON already."""
+    head = encode({"jsonrpc": "2.0", "id": message_id, "method": method})
+    return b'%s,"params":%s}' % (head[:-1].encode(), params)
+
+
 def notification(method: str, params: Mapping[str, Any]) -> str:
     return encode({"jsonrpc": "2.0", "method": method, "params": params})
 
@@ -131,19 +137,18 @@ def _response(message: Params, message_id: MessageId | None) -> Response:
     return Response(message_id, result if isinstance(result, dict) else {}, error)
 
 
-def frames(text: str) -> Iterator[str]:
-    """`text` in pieces of at most FRAME_LIMIT encoded bytes, no character cut in two. Raises ProtocolError when the
-    whole is over MESSAGE_LIMIT: API Gateway would close the connection for it.
+def frames(message: bytes) -> Iterator[bytes]:
+    """An encoded message in pieces of at most FRAME_LIMIT, no character cut in two. Raises ProtocolError when the whole
+    is over MESSAGE_LIMIT: API Gateway would close the connection for it.
     """
-    encoded = text.encode()
-    if len(encoded) > MESSAGE_LIMIT:
-        raise ProtocolError(f"the message has {len(encoded)} bytes; at most {MESSAGE_LIMIT} can be sent")
+    if len(message) > MESSAGE_LIMIT:
+        raise ProtocolError(f"the message has {len(message)} bytes; at most {MESSAGE_LIMIT} can be sent")
     start = 0
-    while start < len(encoded):
-        end = min(start + FRAME_LIMIT, len(encoded))
-        while end < len(encoded) and encoded[end] & 0xC0 == 0x80:
+    while start < len(message):
+        end = min(start + FRAME_LIMIT, len(message))
+        while end < len(message) and message[end] & 0xC0 == 0x80:
             end -= 1
-        yield encoded[start:end].decode()
+        yield message[start:end]
         start = end
 
 
@@ -192,19 +197,47 @@ class Chunk:
 
 
 def chunk_params(workflow_id: str, chunk: Chunk) -> Params:
-    """The params of `output`."""
-    return {
-        "workflowId": workflow_id,
-        "offset": chunk.offset,
-        "runs": [[run.stream, run.length] for run in chunk.runs],
-        "data": base64.b64encode(chunk.data).decode(),
-    }
+    """The params of `output`, as their receiver reads them."""
+    params: Params = json.loads(encoded_chunk_params(workflow_id, chunk))
+    return params
+
+
+def encoded_chunk_params(workflow_id: str, chunk: Chunk) -> bytes:
+    """The params of `output` as JSON: `text` where that is no longer than base64 would be, else `data`.
+
+    Put together by hand: the json module would look at every byte of what is known to need no escape.
+    """
+    runs = [[run.stream, run.length] for run in chunk.runs]
+    head = encode({"workflowId": workflow_id, "offset": chunk.offset, "runs": runs})[:-1].encode()
+    text = _json_text(chunk.data)
+    if text is not None:
+        return b'%s,"text":"%s"}' % (head, text)
+    return b'%s,"data":"%s"}' % (head, binascii.b2a_base64(chunk.data, newline=False))
+
+
+def _json_text(data: bytes) -> bytes | None:
+    """The inside of a JSON string; None for what is no UTF-8, and for what escapes would make longer than base64."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return None
+    limit = len(data) * 4 // 3
+    for character, escape in _ESCAPES:
+        # Most are not there, and to see that is one memchr.
+        if character in data:
+            data = data.replace(character, escape)
+    return data if len(data) <= limit else None
+
+
+_ESCAPED = ("\\", '"', *map(chr, range(32)))
+"""The backslash first, as the others bring more of them."""
+_ESCAPES = [(character.encode(), json.dumps(character)[1:-1].encode()) for character in _ESCAPED]
 
 
 def chunk_of(params: Mapping[str, Any]) -> Chunk:
     """The chunk in the params of `output`. Raises ProtocolError when its runs do not add up to its data."""
     try:
-        data = base64.b64decode(params["data"], validate=True)
+        data = _text(params["text"]) if "text" in params else base64.b64decode(params["data"], validate=True)
         runs = tuple(Run(_stream(stream), _count(length)) for stream, length in params["runs"])
         offset = _count(params["offset"])
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
@@ -235,6 +268,12 @@ def _escapes(text: str) -> int:
 
 def bytes_of(data: str, encoding: str) -> bytes:
     return base64.b64decode(data) if encoding == "base64" else data.encode()
+
+
+def _text(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value.encode()
 
 
 def _stream(value: Any) -> Stream:
