@@ -44,7 +44,7 @@ def test_what_the_readmes_show_type_checks_as_a_user_would(tmp_path: Path) -> No
     files = [tmp_path / f"snippet_{number}.py" for number in range(len(snippets))]
     for file, snippet in zip(files, snippets, strict=True):
         file.write_text(snippet)
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", *files]
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), *map(str, files)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout == "Success: no issues found in 4 source files\n"
 
