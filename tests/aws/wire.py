@@ -26,11 +26,11 @@ Document = dict[str, Any]
 
 
 class Refusal(Exception):
-    """An error of AWS's, to answer with."""
+    """An error of AWS's, to answer with: instead of the effect of the call or, where a reply was lost, after it."""
 
-    def __init__(self, code: str, status: int = 400, **body: Any) -> None:
+    def __init__(self, code: str, status: int = 400, *, after_effect: bool = False, **body: Any) -> None:
         super().__init__(code)
-        self.code, self.status, self.body = code, status, body
+        self.code, self.status, self.body, self.after_effect = code, status, body, after_effect
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class Wire:
     gone: set[str] = field(default_factory=set)
     """Connection ids that are open no more."""
     _refusals: dict[str, deque[Refusal]] = field(default_factory=lambda: defaultdict(deque))
+    _done: set[str] = field(default_factory=set)
+    """Tokens of transactions that took effect: DynamoDB does none of them twice. moto does."""
     _before: dict[str, deque[Callable[[], object]]] = field(default_factory=lambda: defaultdict(deque))
 
     def reset(self) -> None:
@@ -83,6 +85,11 @@ class Wire:
     def before(self, operation: str, act: Callable[[], object]) -> None:
         """Does `act` when the next call of `operation` is on its way: what slips in between a read and a write."""
         self._before[operation].append(act)
+
+    def lose(self, operation: str, times: int = 1) -> None:
+        """Lets the next `times` calls of `operation` take effect and loses the reply."""
+        lost = [Refusal("InternalServerError", 500, after_effect=True) for _ in range(times)]
+        self._refusals[operation].extend(lost)
 
     def let_through(self) -> None:
         """Takes back all refusals."""
@@ -130,11 +137,20 @@ class Wire:
         return answer
 
     def __call__(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> AWSResponse | None:
-        service, operation = event_name.split(".")[1:]
+        operation = event_name.rpartition(".")[2]
         while self._before[operation]:
             self._before[operation].popleft()()
         if self._refusals[operation]:
-            return self._refused(request, self._refusals[operation].popleft())
+            refusal = self._refusals[operation].popleft()
+            if refusal.after_effect:
+                self._answered(request, event_name)
+            return self._refused(request, refusal)
+        return self._answered(request, event_name)
+
+    def _answered(self, request: AWSPreparedRequest, event_name: str) -> AWSResponse | None:
+        service, operation = event_name.split(".")[1:]
+        if operation == "TransactWriteItems":
+            return self._once(request, event_name)
         answer = getattr(self, f"_{service}_{operation}", None)
         if answer is None:
             return self._moto(request, event_name)
@@ -143,6 +159,15 @@ class Wire:
         except Refusal as refusal:
             return self._refused(request, refusal)
         return _response(request, 200, body)
+
+    def _once(self, request: AWSPreparedRequest, event_name: str) -> AWSResponse | None:
+        token = _json(request)["ClientRequestToken"]
+        if token in self._done:
+            return _response(request, 200, {})
+        answer = self._moto(request, event_name)
+        if answer is not None and answer.status_code == 200:
+            self._done.add(token)
+        return answer
 
     def _refused(self, request: AWSPreparedRequest, refusal: Refusal) -> AWSResponse:
         body = {"__type": f"com.amazonaws#{refusal.code}", "message": "refused by the test", **refusal.body}
