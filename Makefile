@@ -100,7 +100,7 @@ grant: $(READY) ## Give an account credits: make grant EMAIL=a@b.c CREDITS=100
 PYTEST = $(BIN)/python -m pytest
 PYTEST_ARGS ?=
 
-.PHONY: test test-fast test-contract test-unit test-agent test-local test-stack mutate gate
+.PHONY: test test-fast test-contract test-unit test-agent test-local test-stack fuzz mutate gate
 test: lint test-fast test-contract mutate test-agent test-stack ## Everything: lint, unit, AWS, SDK, contract, mutate, agent, local and, on a stack of its own, stack and gate
 
 test-fast: $(READY) ## What needs no process of its own: unit, AWS (moto) and SDK
@@ -114,6 +114,11 @@ test-agent: $(READY) $(SAM_READY) ## The sandbox agent, and the mends of the emu
 
 test-stack: $(READY) $(SAM_READY) ## The whole system, with the gate, on a stack of its own
 	@$(PYTEST) -q tests/stack $(PYTEST_ARGS)
+
+CASES ?= 10000
+
+fuzz: $(READY) ## Many requests made of the OpenAPI document, and messages for the socket: make fuzz CASES=10000
+	@FUZZ_CASES=$(CASES) $(PYTEST) -q -n 2 tests/contract/test_fuzz.py tests/contract/test_socket_fuzz.py $(PYTEST_ARGS)
 
 mutate: $(READY) ## Take each condition of each write out in turn: a test must fail; lists which
 	@$(PYTEST) -qq -p gates.mutation.plugin tests/aws $(PYTEST_ARGS)
