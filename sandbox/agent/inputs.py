@@ -28,6 +28,7 @@ async def complete(order: Exec) -> Exec:
             env=inputs.get("env") or {},
             cwd=inputs.get("cwd"),
             stdin=inputs.get("stdin"),
+            stdin_encoding=inputs.get("stdinEncoding") or "utf-8",
             inputs_url=None,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

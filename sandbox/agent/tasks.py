@@ -15,7 +15,7 @@ from agent import environment, inputs
 from agent.connection import CallFailedError, Connection, SessionClosedError
 from agent.processes import Command, Processes
 from agent.progress import Inbox, Progress
-from agent.protocol import Exec, Params, Signal
+from agent.protocol import Exec, Params, Signal, bytes_of
 from agent.task import Order, Outcome, StoppedError, Task
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Tasks:
             text=complete.command,
             environment=environment.of_command(self._base_environment, session.get("env") or {}, complete.env, own),
             directory=self._workspace / (complete.cwd or ""),
-            stdin=None if complete.stdin is None else complete.stdin.encode(),
+            stdin=None if complete.stdin is None else bytes_of(complete.stdin, complete.stdin_encoding),
         )
         return Order(command, complete.timeout_seconds, session.get("graceSeconds", 5))
 

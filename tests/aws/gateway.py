@@ -19,6 +19,9 @@ STAGE = "v1"
 CLIENTS_API = "clientsapi"
 AGENTS_API = "agentsapi"
 
+EVENT_LIMIT = 6 * 1024 * 1024
+"""Lambda's."""
+
 _numbers = itertools.count(1)
 
 
@@ -81,8 +84,10 @@ class Rest:
         if idempotency_key is not None:
             sent["Idempotency-Key"] = idempotency_key
         text = body if isinstance(body, str | None) else json.dumps(body)
+        event = rest_event(method, path, sent, text, self.source)
+        assert len(json.dumps(event, ensure_ascii=False).encode()) <= EVENT_LIMIT, "API Gateway would refuse it"
         with ThreadPoolExecutor(1) as process:  # two may be under way at once, each with an event loop of its own
-            answer = process.submit(_invoked, rest_event(method, path, sent, text, self.source)).result()
+            answer = process.submit(_invoked, event).result()
         assert not answer["isBase64Encoded"]
         return Answer(answer["statusCode"], _single(answer), answer["body"])
 

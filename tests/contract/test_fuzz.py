@@ -55,9 +55,8 @@ def test_whatever_is_sent_the_answer_is_documented_and_a_refusal_writes_nothing(
     @settings(max_examples=EACH, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def send(data: st.DataObject) -> None:
-        case = data.draw(described.as_strategy(generation_mode=data.draw(MODES)))
-        if known and data.draw(st.booleans()):
-            _point_at(case, known)
+        case: Any = data.draw(described.as_strategy(generation_mode=data.draw(MODES)))
+        _point_at(case, known if data.draw(st.booleans()) else {})
         prepared = requests.Request(**case.as_transport_kwargs(base_url="https://rest.example.org")).prepare()
         wire.seen.clear()
         wire.calls.clear()

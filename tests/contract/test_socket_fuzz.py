@@ -54,7 +54,7 @@ def params(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
 def requests(draw: st.DrawFn) -> str:
     """A call of an operation, mostly well-formed."""
     operation = draw(st.sampled_from(sorted(METHODS.values(), key=lambda each: each.name)))
-    message = {"jsonrpc": "2.0", "id": draw(st.integers() | TEXT), "method": operation.rpc_name}
+    message: dict[str, Any] = {"jsonrpc": "2.0", "id": draw(st.integers() | TEXT), "method": operation.rpc_name}
     message["params"] = draw(params(operation))
     if not draw(st.integers(0, 4)):
         message[draw(st.sampled_from(["jsonrpc", "id", "method", "params"]) | TEXT)] = draw(VALUES)

@@ -294,7 +294,7 @@ def _count(value: Any) -> int:
 @dataclass(frozen=True)
 class Exec:
     """Run a command. `inputs_url`, where given, is a presigned address of a JSON object with `command`, `env`,
-    `cwd` and `stdin`, which were too large for a message; the fields here are then empty.
+    `cwd`, `stdin` and `stdinEncoding`, which were too large for a message; the fields here are then empty.
     """
 
     workflow_id: str
@@ -303,6 +303,7 @@ class Exec:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
     stdin: str | None = None
+    stdin_encoding: str = "utf-8"
     inputs_url: str | None = None
 
     def params(self) -> Params:
@@ -313,6 +314,7 @@ class Exec:
             "env": dict(self.env),
             "cwd": self.cwd,
             "stdin": self.stdin,
+            "stdinEncoding": self.stdin_encoding,
             "inputsUrl": self.inputs_url,
         }
 
@@ -325,6 +327,7 @@ class Exec:
             env=params.get("env") or {},
             cwd=params.get("cwd"),
             stdin=params.get("stdin"),
+            stdin_encoding=params.get("stdinEncoding") or "utf-8",
             inputs_url=params.get("inputsUrl"),
         )
 

@@ -49,6 +49,7 @@ def _exec(task: Task) -> Exec:
         env=inputs.get("env") or {},
         cwd=inputs.get("cwd"),
         stdin=inputs.get("stdin"),
+        stdin_encoding=inputs.get("stdinEncoding", "utf-8"),
     )
 
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from filepath import clock, ids
+from filepath import clock, ids, stdin
 from filepath.access import Scope
 from filepath.aws import executions, sessions, tasks
 from filepath.aws.table import TransactionRefused
@@ -14,10 +14,10 @@ from filepath.failures import left_to_reconcile
 from filepath.operations.fields import Environment, Metadata, SessionId, WorkflowId, without_nul
 from filepath.operations.registry import Context, Model, answered_before, first_of_two, idempotency, operation
 from filepath.operations.views import own_session
+from filepath.stdin import Encoding
 from filepath.task import Task, TaskStatus
 
 COMMAND_LIMIT = 1024 * 1024
-STDIN_LIMIT = 5 * 1024 * 1024
 _SHOWN_CHARS = 200
 
 
@@ -25,12 +25,6 @@ def _command(text: str) -> str:
     if len(text.encode()) > COMMAND_LIMIT:
         raise TooLarge(f"task has more than {COMMAND_LIMIT} bytes. Write a script with one task, run it with the next.")
     return without_nul(text)
-
-
-def _stdin(text: str) -> str:
-    if len(text.encode()) > STDIN_LIMIT:
-        raise TooLarge(f"stdin has more than {STDIN_LIMIT} bytes. Let the command fetch what it is to read.")
-    return text
 
 
 class ExecuteTask(Model):
@@ -50,9 +44,20 @@ class ExecuteTask(Model):
         | None
     ) = None
     """Where it starts; `/workspace` unless given."""
-    stdin: Annotated[str, AfterValidator(_stdin), Field(examples=["yes\n"])] | None = None
-    """What it reads, to the end; nothing unless given."""
+    stdin: Annotated[str, Field(examples=["yes\n"])] | None = None
+    """What it reads, to the end; nothing unless given. At most 5 MB of it."""
+    stdin_encoding: Encoding = "utf-8"
+    """`base64` for bytes that are no text; `gzip`, for base64 of a gzip file, where text is too much for a request: its
+    6 MB are counted as JSON within JSON, in which a quote or a line end takes three bytes."""
     metadata: Metadata = {}
+
+    @model_validator(mode="after")
+    def _stdin_can_be_decoded(self) -> Self:
+        self.stdin_bytes()
+        return self
+
+    def stdin_bytes(self) -> bytes | None:
+        return None if self.stdin is None else stdin.decoded(self.stdin, self.stdin_encoding)
 
 
 class TaskQueued(Model):
@@ -103,4 +108,9 @@ def _new(context: Context, request: ExecuteTask) -> Task:
 
 
 def _inputs(request: ExecuteTask) -> dict[str, object]:
-    return {"command": request.task, "env": request.env, "cwd": request.cwd, "stdin": request.stdin}
+    inputs: dict[str, object] = {"command": request.task, "env": request.env, "cwd": request.cwd, "stdin": None}
+    content = request.stdin_bytes()
+    if content is None:
+        return inputs
+    text, encoding = stdin.carried(content)
+    return inputs | {"stdin": text} | ({"stdinEncoding": encoding} if encoding != "utf-8" else {})
