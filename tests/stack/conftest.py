@@ -11,29 +11,49 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import pytest
 
+from filepath.aws.table import Key
 from filepath_sdk import Filepath, Session
 from local import sandbox_choice
+from local.deployment import client_options
+from local.deployment import session as session_of
 from local.home import CHECKOUT, Home
 from local.stack import Stack
 from local.steps import Failure
+from tests.stack import grants
+from tests.stack.grants import Denial
 
 T = TypeVar("T")
 
 PASSWORD = "correct horse battery"
 START_TIMEOUT_SECONDS = 15
 
+WHOLE_RUN = pytest.StashKey[bool]()
+"""Whether every stack test is run: only then can be told that something was used by none."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    chosen = {item.path for item in items}
+    narrowed = any(config.getoption(option) for option in ("keyword", "markexpr", "deselect", "lf"))
+    narrowed = narrowed or any("::" in word for word in config.args)
+    config.stash[WHOLE_RUN] = not narrowed and chosen >= set(here.glob("test_*.py"))
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
 
 @dataclass(frozen=True)
 class RunningStack:
     home: Home
     env: dict[str, str]
+    expected_denials: list[Denial] = field(default_factory=list)
+    """Of what a test took out of a role for a while; all else that is denied is a fault."""
 
     @property
     def url(self) -> str:
@@ -83,6 +103,58 @@ class RunningStack:
     def log(self) -> str:
         return (self.home.logs / "functions.log").read_text(errors="replace")
 
+    # What only the owner of the account can do
+
+    def aws(self, service: str) -> Any:
+        client: Any = session_of(self.home).client  # the service is a variable: any client
+        return client(service, **client_options(self.home))
+
+    def item(self, key: Key) -> dict[str, Any]:
+        """What stands in the table, in DynamoDB's own form."""
+        found = self.aws("dynamodb").get_item(TableName=self.output("Table"), Key=_key(key), ConsistentRead=True)
+        return dict(found.get("Item", {}))
+
+    def change(self, key: Key, expression: str, **numbers: int) -> None:
+        self.aws("dynamodb").update_item(
+            TableName=self.output("Table"),
+            Key=_key(key),
+            UpdateExpression=expression,
+            **({"ExpressionAttributeValues": {f":{n}": {"N": str(v)} for n, v in numbers.items()}} if numbers else {}),
+        )
+
+    def turn_back(self, key: Key, seconds: int, *times: str) -> None:
+        """Makes what happened then to have happened that much earlier, so that no test waits for it."""
+        self.change(key, "SET " + ", ".join(f"{name} = {name} - :ms" for name in times), ms=seconds * 1000)
+
+    def stop_machine(self, output: str, name: str) -> None:
+        """As somebody may in the console: the machine ends, and nothing that it was to do happens."""
+        execution = self.output(output).replace(":stateMachine:", ":execution:") + f":{name}"
+        self.aws("stepfunctions").stop_execution(executionArn=execution)
+
+    def reconcile(self) -> None:
+        self.invoke("ReconcileFunction", {})
+
+    @contextmanager
+    def without(self, function: str, action: str, resource: str = "*") -> Iterator[Denial]:
+        """While it lasts, the function's role lacks the action on resources of such a name."""
+        with grants.taken_out(self.home, function, action, resource) as denial:
+            self.expected_denials.append(denial)
+            yield denial
+
+    def unexpected_denials(self) -> list[str]:
+        logged = [line for line in self.log().splitlines() if "AccessDenied" in line]
+        recorded = grants.denials(self.home)
+        return [
+            *(line for line in logged if not any(each.is_in(line) for each in self.expected_denials)),
+            *(str(one) for one in recorded if not any(one.is_like(each) for each in self.expected_denials)),
+        ]
+
+    def forget(self) -> None:
+        """Stops it and removes its state; what its functions made use of is kept for the test of the roles."""
+        if Stack(self.home).is_up():
+            grants.note_used(self.home)
+        self.command("reset")
+
     def account(self, name: str = "test") -> Account:
         with Filepath(url=self.url, socket_url=self.socket_url) as visitor:
             signed_in = visitor.sign_up(f"{name}-{secrets.token_hex(4)}@example.org", PASSWORD, name)
@@ -92,6 +164,10 @@ class RunningStack:
 
     def client(self, key: str) -> Filepath:
         return Filepath(api_key=key, url=self.url, socket_url=self.socket_url)
+
+
+def _key(key: Key) -> dict[str, Any]:
+    return {name: {"S": value} for name, value in key.items()}
 
 
 @dataclass(frozen=True)
@@ -154,7 +230,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, sandboxes: str) -> Iterator[
     )
     try:
         yield running
-        denied = [line for line in running.log().splitlines() if "AccessDenied" in line]
+        denied = running.unexpected_denials()
         assert not denied, denied[0]
     finally:
         running.command("down")

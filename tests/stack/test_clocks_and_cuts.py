@@ -7,10 +7,21 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from filepath_sdk import Filepath, Result, Session, SessionClosed
+from filepath_sdk.task import Task
 from tests.stack.conftest import START_TIMEOUT_SECONDS, RunningStack, agent_pid, eventually
+
+
+@pytest.fixture(scope="module", autouse=True)
+def long_task(stack: RunningStack) -> Iterator[Task]:
+    """Longer than its session's idle time and its agent's heartbeat. Begun before the others, so that none waits."""
+    with stack.client(stack.account().key) as fp, fp.sessions.create(idle_timeout=3) as session:
+        yield session.start("sleep 40; echo done")
 
 
 def test_both_sockets_cut_in_the_middle_of_a_task_change_nothing(stack: RunningStack, session: Session) -> None:
@@ -75,11 +86,6 @@ def test_a_task_submitted_as_the_alarm_rings_runs_or_is_refused(fp: Filepath) ->
     for result in results:
         assert result is None or (result.status, result.stdout) == ("completed", "run\n")
     assert eventually(fp.credits, lambda credits: credits.held == 0, 20).held == 0
-
-
-def test_a_running_task_keeps_a_session_from_idling(fp: Filepath) -> None:
-    with fp.sessions.create(idle_timeout=3) as session:
-        assert session.run("sleep 14; echo done").stdout == "done\n"
 
 
 def test_a_sandbox_that_never_says_hello_ends_and_its_task_is_released(stack: RunningStack, fp: Filepath) -> None:
@@ -149,3 +155,7 @@ def test_a_broken_line_alone_makes_no_task_lost(stack: RunningStack, session: Se
     stack.faults("agents")
 
     assert task.wait(60).stdout == "still here\n"
+
+
+def test_a_running_task_keeps_a_session_from_idling(long_task: Task) -> None:
+    assert long_task.wait(90).stdout == "done\n"

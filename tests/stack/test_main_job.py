@@ -69,10 +69,13 @@ def test_environment_stdin_and_directory_are_as_asked_for(fp: Filepath) -> None:
     assert result.stdout == "session task /tmp\ngiven"
 
 
-def test_a_command_larger_than_a_message_runs(session: Session) -> None:
-    result = session.run("echo '" + "x" * 200_000 + "' | wc -c")
+def test_a_command_larger_than_a_message_runs(fp: Filepath, session: Session) -> None:
+    """Its sandbox fetches it: at first hello by an address of the agents' function, later by one of the workflow's."""
+    command = "echo '" + "x" * 200_000 + "' | wc -c"
+    early, late = session.run(command), session.run(command)
 
-    assert result.stdout.strip() == "200001"
+    assert (early.stdout.strip(), late.stdout.strip()) == ("200001", "200001")
+    assert fp.tasks.get(late.workflow_id).task == command
 
 
 def test_five_megabytes_of_output_are_the_bytes_that_were_written(session: Session) -> None:

@@ -30,4 +30,4 @@ def test_what_runs_at_down_is_settled_and_the_account_works_after_up(
             assert (fp.credits().held, fp.credits().balance) == (0, 999)
         gate(stack, {"FILEPATH_API_KEY": key})
     finally:
-        stack.command("reset")
+        stack.forget()
