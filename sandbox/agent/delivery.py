@@ -5,6 +5,7 @@ The platform's answers come as a function's result; sockets are not known here."
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -20,6 +21,11 @@ class Delivery:
         """Called when there is room again after take() said there was none."""
         self._loop = asyncio.get_running_loop()
         self._encode = encode
+        self.limit = sys.maxsize
+        """Bytes that are kept; what comes behind them is dropped."""
+        self.on_limit: Callable[[], None] | None = None
+        """Called when the first byte is dropped."""
+        self.is_cut = False
         self._send = send
         self._next: tuple[Chunk, bytes] | None = None
         """Made ready to follow the chunk in flight."""
@@ -39,10 +45,20 @@ class Delivery:
 
     def take(self, stream: Stream, data: bytes) -> bool:
         """A Sink for the command's pipes."""
-        self._spool.append(stream, data)
-        self._changed.set()
-        self._encode_next()
-        return self._spool.has_room
+        kept = data[: self.limit - self._spool.written]
+        if kept:
+            self._spool.append(stream, kept)
+            self._changed.set()
+            self._encode_next()
+        if len(kept) < len(data):
+            self._cut()
+        return self._spool.has_room or self.is_cut
+
+    def _cut(self) -> None:
+        if not self.is_cut:
+            self.is_cut = True
+            if self.on_limit:
+                self.on_limit()
 
     def finish(self) -> None:
         """Says that there will be no more."""

@@ -15,6 +15,7 @@ from agent.processes import Command, NotStartedError, Process, Processes
 from agent.progress import Inbox, Progress, Reporter
 from agent.protocol import Chunk, End, EndCause, Params, encoded_chunk_params
 
+_CUT = "its output is cut at {} bytes, the most that is kept of a task"
 _FAILED = "the agent failed to accompany it to its end: it was ended, and the rest of its output is lost"
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Order:
     command: Command
     timeout_seconds: int
     grace_seconds: float
+    output_limit: int
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,14 @@ class Task:
             raise NotStartedError(self._refusal)
         process = self._processes.spawn(order.command, self._delivery.take, order.grace_seconds)
         self._delivery.on_room = process.pipes.resume
+        self._delivery.limit = order.output_limit
+        self._delivery.on_limit = lambda: self._stop_at_limit(process)
         return process
+
+    @staticmethod
+    def _stop_at_limit(process: Process) -> None:
+        process.pipes.release()  # so that what handles the signal can still write
+        process.terminate("output_limit")
 
     async def _accompany(self, process: Process, timeout_seconds: int) -> End:
         """Reports while it runs, and until all but the exit is reported."""
@@ -129,7 +138,7 @@ class Task:
                 reports.create_task(self._report_start())
                 reports.create_task(self._delivery.run())
                 reports.create_task(self._progress.run())
-                end = await process.end()
+                end = self._admitted(await process.end())
                 self._inbox.read()  # what the command wrote last must not come after its exit
                 self._progress.finish()
                 self._delivery.finish()
@@ -138,6 +147,13 @@ class Task:
         finally:
             deadline.cancel()
         return end
+
+    def _admitted(self, end: End) -> End:
+        """What is cut is not all of its output, even where it ended by itself before that was seen."""
+        if not self._delivery.is_cut:
+            return end
+        cause: EndCause = "output_limit" if end.cause == "exited" else end.cause
+        return replace(end, cause=cause, message=_CUT.format(self._delivery.written))
 
     async def _leave_nothing(self) -> None:
         if self._process:

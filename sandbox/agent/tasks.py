@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -127,7 +128,12 @@ class Tasks:
             directory=self._workspace / (complete.cwd or ""),
             stdin=None if complete.stdin is None else bytes_of(complete.stdin, complete.stdin_encoding),
         )
-        return Order(command, complete.timeout_seconds, session.get("graceSeconds", 5))
+        return Order(
+            command,
+            complete.timeout_seconds,
+            grace_seconds=session.get("graceSeconds", 5),
+            output_limit=session.get("outputLimitBytes", sys.maxsize),
+        )
 
     def _answer_again(self, workflow_id: str) -> None:
         outcome = self._over.get(workflow_id)

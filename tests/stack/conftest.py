@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 PASSWORD = "correct horse battery"
 START_TIMEOUT_SECONDS = 15
+OUTPUT_LIMIT_BYTES = 12 * 1024 * 1024
 
 WHOLE_RUN = pytest.StashKey[bool]()
 """Whether every stack test is run: only then can be told that something was used by none."""
@@ -226,6 +227,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, sandboxes: str) -> Iterator[
         tmp_path_factory.mktemp("stack"),
         sandboxes,
         StartTimeoutSeconds=str(START_TIMEOUT_SECONDS),
+        OutputLimitBytes=str(OUTPUT_LIMIT_BYTES),
         SandboxesPerAccount="20",
     )
     try:

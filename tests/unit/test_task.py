@@ -38,7 +38,7 @@ GONE = replace(SESSION, status=SessionStatus.CLOSING, gone=Reason.SANDBOX_STOPPE
 QUEUED = Task("wf_1", "ses_1", "usr_1", TaskStatus.QUEUED, NOW, 300, 5, "true")
 RUNNING = replace(QUEUED, status=TaskStatus.RUNNING, dispatched=True, started_at=NOW)
 
-RAN = ("exited", "timed_out", "cancelled", "shutdown")
+RAN = ("exited", "timed_out", "cancelled", "output_limit", "shutdown")
 ENDS = st.one_of(
     st.builds(End, st.just("not_started"), st.just(0), message=st.just("no such directory")),
     st.builds(End, st.sampled_from(RAN), st.integers(0, 10**7), st.just(0)),
@@ -49,6 +49,7 @@ TASKS = st.builds(
     end=st.none() | ENDS,
     exited=st.booleans(),
     dispatched=st.booleans(),
+    overran=st.booleans(),
     cancel_signal=st.none() | st.just("TERM"),
 )
 REASONS = st.none() | st.sampled_from(list(Reason))
@@ -89,7 +90,7 @@ def test_lost_is_only_what_nobody_can_report_any_more_and_had_a_sandbox(task: Ta
     became = outcome(task, session)
     if became.status is TaskStatus.LOST:
         assert became.reason
-        assert not (task.exited and task.end and task.end.cause in {"exited", "timed_out", "cancelled"})
+        assert not (task.exited and task.end and task.end.cause in {"exited", "timed_out", "cancelled", "output_limit"})
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,7 @@ def test_lost_is_only_what_nobody_can_report_any_more_and_had_a_sandbox(task: Ta
         (End("exited", 1500, signal="SEGV"), Outcome(TaskStatus.COMPLETED, None, None, "SEGV", 1500)),
         (End("timed_out", 9000, signal="KILL"), Outcome(TaskStatus.TIMED_OUT, "timeout", None, "KILL", 9000)),
         (End("cancelled", 9000, signal="TERM"), Outcome(TaskStatus.CANCELLED, "cancelled", None, "TERM", 9000)),
+        (End("output_limit", 9000, signal="TERM"), Outcome(TaskStatus.CANCELLED, "output_limit", None, "TERM", 9000)),
         (
             End("not_started", 0, message="no such directory"),
             Outcome(TaskStatus.FAILED, "not_started", message="no such directory"),
@@ -152,6 +154,11 @@ def test_an_end_that_was_reported_tells_how_long_a_lost_task_ran() -> None:
     assert outcome(told, GONE) == Outcome(TaskStatus.LOST, "sandbox_stopped", run_ms=1500)
 
 
+def test_a_task_that_was_told_to_stop_for_its_output_is_cancelled_without_a_report() -> None:
+    expected = Outcome(TaskStatus.CANCELLED, "output_limit", run_ms=90_000)
+    assert outcome(replace(RUNNING, overran=True), SESSION) == outcome(replace(RUNNING, overran=True), GONE) == expected
+
+
 def test_a_task_of_which_no_report_came_is_lost() -> None:
     assert outcome(RUNNING, SESSION) == Outcome(TaskStatus.LOST, "no_report", run_ms=90_000)
 
@@ -161,7 +168,7 @@ def test_a_task_of_which_no_report_came_is_lost() -> None:
 
 @given(TASKS, SESSIONS)
 def test_nothing_is_settled_while_a_sandbox_may_still_report(task: Task, session: Session) -> None:
-    if task.dispatched and not task.exited and session.gone is None:
+    if task.dispatched and not task.exited and not task.overran and session.gone is None:
         assert not is_settled_by_facts(task, session)
 
 
@@ -171,9 +178,10 @@ def test_nothing_is_settled_while_a_sandbox_may_still_report(task: Task, session
         (exited(End("exited", 1, exit_code=0)), SESSION),
         (RUNNING, GONE),
         (replace(QUEUED, cancel_signal="TERM"), SESSION),
+        (replace(RUNNING, overran=True), SESSION),
     ],
 )
-def test_an_exit_a_gone_sandbox_and_an_early_cancel_each_settle(task: Task, session: Session) -> None:
+def test_an_exit_a_gone_sandbox_an_early_cancel_and_an_overrun_each_settle(task: Task, session: Session) -> None:
     assert is_settled_by_facts(task, session)
     assert not is_settled_by_facts(RUNNING, SESSION)
 

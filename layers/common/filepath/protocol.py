@@ -37,7 +37,7 @@ SERVER_ERROR = -32000
 Params = dict[str, Any]
 MessageId = str | int
 Stream = Literal["stdout", "stderr"]
-EndCause = Literal["exited", "timed_out", "cancelled", "shutdown", "failed", "not_started"]
+EndCause = Literal["exited", "timed_out", "cancelled", "output_limit", "shutdown", "failed", "not_started"]
 
 
 class ProtocolError(ValueError):
@@ -355,7 +355,8 @@ class End:
     """How a command's process ended: what `wait` said, and why it came to that.
 
     Exactly one of `exit_code` and `signal` (a name: "KILL") is set, except for cause "not_started": the command
-    never ran, `message` says why. Cause "failed": the agent could not go on with it and ended it. `run_ms` is the
+    never ran, `message` says why. Cause "output_limit": it wrote more than is kept of a task. Cause "failed": the
+    agent could not go on with it and ended it. `run_ms` is the
     agent's monotonic time from start to end. `leftovers` counts the processes that outlived the command.
     `out_of_memory`: the signal was KILL, and the kernel's, because the sandbox had no memory left.
     """

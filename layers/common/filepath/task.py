@@ -55,6 +55,8 @@ class Task:
     cancel_signal: str | None = None
     end: End | None = None
     exited: bool = False
+    overran: bool = False
+    """Its agent sent more output than is kept of a task, and was told to stop it."""
     progress: int | None = None
     message: str | None = None
     reason: str | None = None
@@ -96,7 +98,8 @@ def backstop_seconds(timeout_seconds: int) -> int:
 
 def is_settled_by_facts(task: Task, session: Session) -> bool:
     """Whether nothing more needs to be waited for: the question asked after a token was stored."""
-    return task.exited or session.gone is not None or (task.cancel_signal is not None and not task.dispatched)
+    cancelled_early = task.cancel_signal is not None and not task.dispatched
+    return task.exited or task.overran or cancelled_early or session.gone is not None
 
 
 def is_decidable(task: Task, session: Session, now: int) -> bool:
@@ -111,6 +114,8 @@ def outcome(task: Task, session: Session) -> Outcome:
         return _observed(task.end, task, session)
     if task.cancel_signal is not None and not task.dispatched:
         return Outcome(TaskStatus.CANCELLED, "cancelled")
+    if task.overran:
+        return Outcome(TaskStatus.CANCELLED, "output_limit", run_ms=_heard_for(task, session))
     return _unobserved(task, session)
 
 
@@ -123,6 +128,7 @@ def _observed(end: End, task: Task, session: Session) -> Outcome:
         "exited": (TaskStatus.COMPLETED, str(Reason.OOM) if end.out_of_memory else None),
         "timed_out": (TaskStatus.TIMED_OUT, "timeout"),
         "cancelled": (TaskStatus.CANCELLED, "cancelled"),
+        "output_limit": (TaskStatus.CANCELLED, "output_limit"),
         "shutdown": _shut_down(session),
         "failed": (TaskStatus.FAILED, "agent_failed"),
     }[end.cause]

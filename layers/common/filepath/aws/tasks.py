@@ -193,6 +193,11 @@ def exited(workflow_id: str, end: End, now: int) -> Task | None:
     )
 
 
+def overran(workflow_id: str) -> Task | None:
+    """Keeps that its agent was told to stop it for its output. None where the task is over."""
+    return _updated(workflow_id, f"{_NOT_OVER} AND #dispatched = :true", {"true": True}, set={"overran": True})
+
+
 def _end(end: End, now: int) -> dict[str, Any]:
     started_at = {} if end.cause == "not_started" else {"startedAt": now - end.run_ms}
     return {"end": end.params(), **started_at}

@@ -14,9 +14,11 @@ from filepath.aws import executions, logs, sessions, sockets, tasks
 from filepath.aws.connections import AgentConnection
 from filepath.errors import SessionClosed
 from filepath.lifecycle import task_steps
+from filepath.output import until
 from filepath.protocol import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
+    Chunk,
     End,
     Params,
     ProtocolError,
@@ -24,6 +26,7 @@ from filepath.protocol import (
     notification,
 )
 from filepath.session import Session, WaitState
+from filepath.settings import settings
 from filepath.task import GRACE_SECONDS, Task
 
 HEARTBEAT_SECONDS = 30
@@ -62,6 +65,7 @@ def hello(connection: AgentConnection, params: Params) -> Params:
         "env": sessions.environment(session.session_id),
         "heartbeatSeconds": HEARTBEAT_SECONDS,
         "graceSeconds": GRACE_SECONDS,
+        "outputLimitBytes": settings().output_limit_bytes,
         "stop": sorted(known - session.open_tasks),
         "tasks": _brought_up_to_date(session, known),
     }
@@ -126,13 +130,24 @@ def output(connection: AgentConnection, params: Params) -> Params:
     workflow_id, now = _workflow(connection, params), clock.now_ms()
     if workflow_id is None:
         return {**_STOP, "stored": 0, "watched": False}
-    chunk = chunk_of(params)
-    log = logs.append(workflow_id, chunk, now)
+    sent = chunk_of(params)
+    chunk = until(sent, settings().output_limit_bytes)
+    log = logs.append(workflow_id, chunk, now) if chunk.data else logs.get(workflow_id)
     watched = False
-    if log.stored >= chunk.end and not log.sealed:
+    if log.stored >= chunk.end and chunk.data and not log.sealed:
         told = events.output((workflow_id, connection.session_id), chunk, now)
         watched = sockets.tell(connection.user_id, connection.session_id, workflow_id, told)
-    return {"stored": log.stored, "stop": log.sealed, "watched": watched}
+    return {"stored": log.stored, "stop": log.sealed or _overran(workflow_id, sent, chunk), "watched": watched}
+
+
+def _overran(workflow_id: str, sent: Chunk, kept: Chunk) -> bool:
+    """Whether more was sent than is kept of a task. Agents keep the limit that hello told them: one that does not, or
+    was told another, reports this task no more, and so it is settled without its word."""
+    if kept == sent:
+        return False
+    task = tasks.overran(workflow_id)
+    executions.wake(task.wake_token if task else None)
+    return True
 
 
 def exit_(connection: AgentConnection, params: Params) -> Params:
