@@ -19,6 +19,7 @@ from pathlib import Path
 
 from local.engine import Engine, EngineFailedError, user_limits
 from local.home import Home
+from local.kernel_log import was_root_killed_for_memory
 from local.passage import READY
 from local.sandboxes import Ended, Limits, SandboxFailedError
 
@@ -155,6 +156,7 @@ class Container:
         self._containers = containers
         self._engine = containers.engine
         self._name = f"filepath-sandbox-{name}"
+        self._id = ""
         self._session = session
         self._log = home.logs / f"sandbox-{session or name}.log"
         self._environment = dict(environment)
@@ -183,23 +185,25 @@ class Container:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as content:
             content.writelines(f"{name}={value}\n" for name, value in self._environment.items())
         try:
-            self._engine.run(
+            self._id = self._engine.run(
                 "create", "--name", self._name, "--env-file", str(file),
                 f"--label={STACK_LABEL}={self._home.directory}", f"--label=filepath.session={self._session}",
                 *_options(self._containers, self._limits), self._containers.image,
-            )  # fmt: skip
+            ).strip()  # fmt: skip
         finally:
             file.unlink()
 
     def _open_passage(self) -> None:
-        pid = self._engine.run("inspect", "--format", "{{.State.Pid}}", self._name).strip()
+        pid = self._state("Pid")
+        if pid in ("", "0"):
+            return  # it has ended already, and is told by its exit code
         command = [sys.executable, "-I", "-S", str(PASSAGE), pid, str(self._home.sandbox_port)]
         with self._log.open("ab") as log:
             self._passage = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
                 start_new_session=True,
             )  # fmt: skip
-        if not _says(self._passage, READY, PASSAGE_SECONDS):
+        if not _says(self._passage, READY, PASSAGE_SECONDS) and self._state("Running") == "true":
             raise SandboxFailedError(f"The container's network could not be set up; {self._log} says why.")
 
     def _follow_log(self) -> None:
@@ -240,8 +244,9 @@ class Container:
     def _how_it_ended(self) -> Ended:
         exit_code = int(self._state("ExitCode") or 137)
         # An engine says so of a container in which anything was ever killed for memory: only here it was the agent.
-        is_out_of_memory = exit_code == 137 and self._state("OOMKilled") == "true"
-        return Ended(exit_code, OUT_OF_MEMORY if is_out_of_memory else None)
+        if exit_code == 137 and (self._state("OOMKilled") == "true" or was_root_killed_for_memory(self._id)):
+            return Ended(exit_code, OUT_OF_MEMORY)
+        return Ended(exit_code)
 
     def _state(self, field: str) -> str:
         """Empty where somebody has removed the container."""
@@ -259,6 +264,7 @@ class Container:
             if companion:
                 companion.kill()
                 companion.communicate()
+        self._following = self._passage = None
         with contextlib.suppress(EngineFailedError):
             self._engine.run("rm", "--force", "--volumes", self._name)
 

@@ -7,7 +7,7 @@ a container, and nothing of the stack has to listen on an address that others co
 
 Before that it closes the ways that a bridge would leave open: to this machine by any of its addresses, to other
 containers, and to link-local addresses, behind which a cloud's machine finds its own credentials. The container has
-no right to open them again.
+no right to open them again, and its agent gets no command to run before it has been let out here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -116,4 +116,5 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 if __name__ == "__main__":
     os.environ.setdefault("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    with suppress(FileNotFoundError):  # the container has ended
+        main(int(sys.argv[1]), int(sys.argv[2]))
