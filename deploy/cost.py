@@ -23,7 +23,7 @@ LOG_GB_KEPT = 0.03
 ALARM = 0.10
 
 # One round of reconcile where there is nothing to do: a query of an empty index, and what it logs. Measured on no
-# account yet; the emulator bills nothing.
+# account yet.
 ROUND_SECONDS = 0.1
 ROUND_MEMORY_GB = 1.0
 ROUND_READ_UNITS = 1

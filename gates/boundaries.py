@@ -14,6 +14,7 @@ from gates.finding import Finding
 
 LAYER = Path("layers/common")
 SOURCES = (
+    "deploy",
     "functions",
     "layers/common/filepath",
     "layers/common/Makefile",
@@ -23,7 +24,13 @@ SOURCES = (
     "template.yaml",
 )
 TEXT = {".py", ".yaml", ".yml", ".json", ".toml", ".sh", ".js", ".ts", ".html", ""}
-EMULATOR = re.compile(r"\b(ministack|localstack|emulator|localhost|127\.0\.0\.1|4566)\b", re.IGNORECASE)
+EMULATOR = re.compile(
+    # By name, by host, by port (the emulator's, the doors'), by a path that AWS does not have.
+    r"\b(ministack|localstack|moto|emulator|localhost|127\.0\.0\.1|host\.(?:docker|containers)\.internal|4566|808[01])\b"
+    r"|\[::1\]|/_aws/|/_local\b|FILEPATH_LOCAL",
+    re.IGNORECASE,
+)
+OURS = ("layers/common/filepath", "functions", "sandbox/agent", "sdk/python/src", "deploy")
 HEAVY = ("fastapi", "pydantic", "starlette", "mangum")
 
 
@@ -63,6 +70,13 @@ def nothing_deployed_knows_the_emulator(root: Path) -> Iterator[Finding]:
             if not text.lstrip().startswith("--hash=") and (found := EMULATOR.search(text)):
                 message = f"says {found.group()!r}; what differs on one machine is a parameter, set by local/"
                 yield Finding(path.relative_to(root), number, message)
+
+
+def nothing_but_tests_imports_what_is_not_deployed(root: Path) -> Iterator[Finding]:
+    for path in (path for source in OURS for path in python_files(root / source)):
+        for name, line in imports(path):
+            if name.split(".")[0] in {"local", "tests", "benchmarks"}:
+                yield Finding(path.relative_to(root), line, f"imports {name}, which is there for this machine alone")
 
 
 def the_protocol_is_standard_library_only(root: Path) -> Iterator[Finding]:

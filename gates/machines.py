@@ -36,6 +36,10 @@ def retries_name_their_errors(root: Path) -> Iterator[Finding]:
     yield from judge(root, retries_of_everything)
 
 
+def substitutions(definition: Any) -> set[str]:
+    return set(re.findall(r"\$\{(\w+)\}", json.dumps(definition)))
+
+
 def judge(root: Path, check: Callable[[Any], Iterator[str]]) -> Iterator[Finding]:
     definitions = sorted((root / "statemachines").glob("*.asl.yaml"))
     if not definitions:
@@ -47,7 +51,7 @@ def judge(root: Path, check: Callable[[Any], Iterator[str]]) -> Iterator[Finding
 
 def lint(definition: Any) -> Iterator[str]:
     """What cfn-lint says of the definition as part of a native state machine."""
-    names = sorted(set(re.findall(r"\$\{(\w+)\}", json.dumps(definition))))
+    names = sorted(substitutions(definition))
     function = "arn:aws:lambda:us-east-1:123456789012:function:"
     machine = {
         "Type": "AWS::StepFunctions::StateMachine",

@@ -14,6 +14,7 @@ TEMPLATE = Path("template.yaml")
 LAYER_MAKEFILE = Path("layers/common/Makefile")
 LONGEST_TEMPLATE = 700
 LONGEST_HANDLER = 60
+DATA = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
 ARCHITECTURES = {"x86_64": "x86_64-", "arm64": "aarch64-"}
 
 
@@ -85,7 +86,7 @@ def scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
 
 def the_layer_is_built_for_the_templates_python(root: Path) -> Iterator[Finding]:
     """A layer for another Python or processor imports fine in tests and fails at the first call in Lambda."""
-    template = yaml.load((root / TEMPLATE).read_text(), Loader=PlainLoader)  # noqa: S506 - a SafeLoader
+    template = read_template(root)
     built = dict(re.findall(r"^(LAYER_\w+) \?= (\S+)$", (root / LAYER_MAKEFILE).read_text(), re.MULTILINE))
     runtime = template.get("Parameters", {}).get("PythonRuntime", {}).get("Default")
     if runtime != f"python{built['LAYER_PYTHON']}":
@@ -116,6 +117,36 @@ def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
 
 
 PlainLoader.add_multi_constructor("!", _plain)
+
+
+def read_template(root: Path) -> dict[str, Any]:
+    """With `!Ref Name` as `Name` and `!GetAtt Name.Arn` as `Name.Arn`."""
+    template: dict[str, Any] = yaml.load((root / TEMPLATE).read_text(), Loader=PlainLoader)  # noqa: S506 - a SafeLoader
+    return template
+
+
+def logs_expire(root: Path) -> Iterator[Finding]:
+    """A log group keeps everything for ever unless it is told otherwise, and is paid for by what it keeps."""
+    resources = read_template(root).get("Resources", {})
+    groups = {name for name, resource in resources.items() if resource["Type"] == "AWS::Logs::LogGroup"}
+    for name in sorted(groups):
+        if not resources[name].get("Properties", {}).get("RetentionInDays"):
+            yield Finding(TEMPLATE, 1, f"{name} has no RetentionInDays")
+    usual = read_template(root).get("Globals", {}).get("Function", {}).get("LoggingConfig", {})
+    for name, resource in resources.items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            logging = resource.get("Properties", {}).get("LoggingConfig", usual)
+            if logging.get("LogGroup") not in groups:
+                yield Finding(TEMPLATE, 1, f"{name} logs to a group that Lambda makes, which nobody expires or deletes")
+
+
+def data_outlives_the_stack(root: Path) -> Iterator[Finding]:
+    """Accounts and credits must not go with a stack that is deleted, or with a property that replaces its table."""
+    for name, resource in read_template(root).get("Resources", {}).items():
+        if resource["Type"] in DATA:
+            for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+                if resource.get(policy) != "Retain":
+                    yield Finding(TEMPLATE, 1, f"{name} has no {policy}: Retain")
 
 
 def the_layer_keeps_the_services_it_calls(root: Path) -> Iterator[Finding]:

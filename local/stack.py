@@ -6,6 +6,7 @@ looks at what is there already, so that it goes on from wherever an earlier one 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,8 +21,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
-from local import containers, emulator, sandbox_choice, sandboxes
+from local import containers, emulator, pulls, sandbox_choice, sandboxes
 from local.deployment import REMEDY, Deployment, client_options, sam, session
+from local.engine import EngineFailedError
 from local.home import CHECKOUT, Home
 from local.processes import Program
 from local.steps import Failure, console, step
@@ -62,6 +64,7 @@ class Stack:
         self._check_tools()
         self._check_ports()
         self.home.prepare()
+        self._choose_sandboxes()
         self._start_emulator()
 
     def open_doors(self, stack: str) -> None:
@@ -88,6 +91,7 @@ class Stack:
         self._doors.stop(5)
         self._emulator.stop(SAVING_SECONDS)
         self._remove_containers()
+        self._forget_images()
         with step("Forgetting the stack's state"):
             shutil.rmtree(self.home.directory, ignore_errors=True)
 
@@ -144,6 +148,9 @@ class Stack:
         if not self._deployment.is_built():
             with step("Building the functions and the layer"):
                 self._deployment.build()
+        return self._choose_sandboxes()
+
+    def _choose_sandboxes(self) -> sandbox_choice.Choice:
         choice = sandbox_choice.choose(self.home)
         sandbox_choice.keep(self.home, choice)
         if choice.containers is None:
@@ -155,6 +162,11 @@ class Stack:
         kept = sandbox_choice.kept(self.home)
         if kept and self._emulator.pid() is None:
             containers.remove_all(kept, self.home)
+
+    def _forget_images(self) -> None:
+        if kept := sandbox_choice.kept(self.home):
+            with contextlib.suppress(EngineFailedError):
+                pulls.forget(self.home, kept.engine)
 
     def _start_emulator(self) -> None:
         if self._emulator.pid() is None:

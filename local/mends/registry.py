@@ -27,36 +27,39 @@ Reply = tuple[int, dict[str, str], bytes]
 def apply(port: int) -> None:
     from ministack.services import ecr
 
-    address = f"127.0.0.1:{port}"
-    authorization = base64.b64encode(f"AWS:{_token()}".encode()).decode()
-    ecr._repo_uri = lambda name: f"{address}/{name}"
-    ecr._get_authorization_token = telling(ecr._get_authorization_token, authorization, f"http://{address}")
-    ecr.handle_registry_request = asking(ecr.handle_registry_request, f"Basic {authorization}")
+    ecr._repo_uri = lambda name: f"{address(port)}/{name}"
+    ecr._get_authorization_token = telling(ecr._get_authorization_token, f"http://{address(port)}")
+    ecr.handle_registry_request = asking(ecr.handle_registry_request, f"Basic {authorization()}")
     ecr._describe_images = with_their_layers(ecr, ecr._describe_images)
     ecr._delete_repository = with_its_layers(ecr, ecr._delete_repository)
 
 
-def _token() -> str:
-    """Derived from the stack's root key, so that it is the same after a restart and kept nowhere."""
+def address(port: int) -> str:
+    return f"127.0.0.1:{port}"
+
+
+def authorization() -> str:
+    """Who signs in, and by which token: derived from the stack's root key, so that it outlives a restart."""
     secret = os.environ["AWS_SECRET_ACCESS_KEY"].encode()
-    return hmac.new(secret, b"registry", hashlib.sha256).hexdigest()
+    token = hmac.new(secret, b"registry", hashlib.sha256).hexdigest()
+    return base64.b64encode(f"AWS:{token}".encode()).decode()
 
 
-def telling(answer: Callable[[Any], Reply], authorization: str, endpoint: str) -> Callable[[Any], Reply]:
+def telling(answer: Callable[[Any], Reply], endpoint: str) -> Callable[[Any], Reply]:
     @wraps(answer)
     def tell(data: Any) -> Reply:
         status, headers, body = answer(data)
         content = json.loads(body)
-        content["authorizationData"][0].update(authorizationToken=authorization, proxyEndpoint=endpoint)
+        content["authorizationData"][0].update(authorizationToken=authorization(), proxyEndpoint=endpoint)
         return status, headers, json.dumps(content).encode()
 
     return tell
 
 
-def asking(serve: Callable[..., Awaitable[Reply]], authorization: str) -> Callable[..., Awaitable[Reply]]:
+def asking(serve: Callable[..., Awaitable[Reply]], expected: str) -> Callable[..., Awaitable[Reply]]:
     @wraps(serve)
     async def ask(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Reply:
-        if hmac.compare_digest(headers.get("authorization", "").encode(), authorization.encode()):
+        if hmac.compare_digest(headers.get("authorization", "").encode(), expected.encode()):
             return await serve(method, path, headers, body, query)
         # The status and header by which an engine learns that it has to show what it logged in with.
         return 401, {"WWW-Authenticate": 'Basic realm="registry"', "Content-Type": "application/json"}, b"{}"

@@ -18,11 +18,13 @@ import contextvars
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from local import sandbox_choice
-from local.containers import Container
+from local import pulls, sandbox_choice
+from local.containers import Container, Containers
+from local.engine import EngineFailedError
 from local.home import Home
 from local.sandboxes import Ended, Limits, Sandbox, SandboxFailedError
 
@@ -46,6 +48,7 @@ class Launch:
 
     task: Task
     sandbox: Sandbox | Container
+    pull: Callable[[], None]
     stopping: threading.Event = field(default_factory=threading.Event)
     reason: str = ""
 
@@ -101,17 +104,33 @@ def _launch(ecs: Any, task: Task, home: Home) -> None:
     name = task["taskArn"].rpartition("/")[2]
     environment = {**_container_environment(container, task), **_fargate_environment(name)}
     limits = _limits(definition, task)
-    sandbox = _sandbox(home, name, task, environment, limits, float(container.get("stopTimeout") or 30))
-    launch = _launches[task["taskArn"]] = Launch(task, sandbox)
+    containers, pull = _containers(home, container["image"])
+    seconds = float(container.get("stopTimeout") or 30)
+    sandbox = _sandbox(home, containers, name, task, environment, limits, seconds)
+    launch = _launches[task["taskArn"]] = Launch(task, sandbox, pull)
     # The emulator's stores are scoped by context variables, which a thread does not inherit.
     thread = threading.Thread(target=contextvars.copy_context().run, args=(_live, ecs, launch), daemon=True)
     thread.start()
 
 
+def _containers(home: Home, image: str) -> tuple[Containers | None, Callable[[], None]]:
+    """How containers are made of the task definition's image, and what is to be done before; None for processes."""
+    containers = sandbox_choice.kept(home)
+    if containers is None or not pulls.is_in_use(home, image):
+        return containers, lambda: None
+    return replace(containers, image=image), partial(pulls.pull, home, containers.engine, image)
+
+
 def _sandbox(
-    home: Home, name: str, task: Task, environment: dict[str, str], limits: Limits, stop_seconds: float
+    home: Home,
+    containers: Containers | None,
+    name: str,
+    task: Task,
+    environment: dict[str, str],
+    limits: Limits,
+    stop_seconds: float,
 ) -> Sandbox | Container:
-    if containers := sandbox_choice.kept(home):
+    if containers:
         return Container(home, containers, name, task["startedBy"], environment, limits, stop_seconds)
     return Sandbox(home, name, task["startedBy"], environment, stop_seconds)
 
@@ -165,6 +184,11 @@ def _started(ecs: Any, launch: Launch) -> bool:
     task = launch.task
     ecs._mark_task_pending(task["taskArn"], task)
     _emit(ecs, task)
+    try:
+        launch.pull()
+    except EngineFailedError as error:
+        _ended(ecs, task, f"CannotPullContainerError: {error}", "TaskFailedToStart")
+        return False
     try:
         launch.sandbox.start()
     except (OSError, SandboxFailedError) as error:

@@ -1,7 +1,11 @@
 """The house rules hold here, and each of them bites: a tree that breaks one is found out."""
 
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +76,10 @@ def test_the_environment_read_outside_of_settings_is_found(write: Write, tmp_pat
     assert len(messages(boundaries.only_settings_read_the_environment, tmp_path)) == 2
 
 
-@pytest.mark.parametrize("word", ["MiniStack", "localstack", "the emulator", "localhost", "127.0.0.1", ":4566/"])
+@pytest.mark.parametrize(
+    "word",
+    ["MiniStack", "localstack", "the emulator", "localhost", "127.0.0.1", ":4566/", ":8080/", "[::1]", "/_aws/x"],
+)
 def test_knowledge_of_the_emulator_in_what_is_deployed_is_found(write: Write, tmp_path: Path, word: str) -> None:
     write("local/stack.py", f"# {word}")
     write("layers/common/requirements.txt", "    --hash=sha256:45664566")
@@ -81,6 +88,40 @@ def test_knowledge_of_the_emulator_in_what_is_deployed_is_found(write: Write, tm
     write("template.yaml", f"# {word}")
     write("functions/api/handler.py", f"HOST = '{word}'")
     assert len(messages(boundaries.nothing_deployed_knows_the_emulator, tmp_path)) == 2
+
+
+@pytest.mark.parametrize("statement", ["from local.home import Home", "import tests.aws.gateway"])
+def test_an_import_of_what_is_there_for_this_machine_is_found(write: Write, tmp_path: Path, statement: str) -> None:
+    write("local/stack.py", statement)
+    write("sdk/python/src/filepath_sdk/cli.py", "import locale")
+    assert messages(boundaries.nothing_but_tests_imports_what_is_not_deployed, tmp_path) == []
+    write("deploy/up.py", statement)
+    assert len(messages(boundaries.nothing_but_tests_imports_what_is_not_deployed, tmp_path)) == 1
+
+
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+
+
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: str(contract["name"]))
+def test_an_import_that_breaks_a_contract_is_found(write: Write, tmp_path: Path, contract: dict[str, Any]) -> None:
+    """In a package of the same modules, in which one imports what it must not."""
+    for package in ("filepath", *{name for item in CONTRACTS for key in KINDS for name in item[key]}):
+        if package.startswith("filepath"):
+            write(f"{package.replace('.', '/')}/__init__.py", "")
+    write("pyproject.toml", (ROOT / "pyproject.toml").read_text())
+    assert lint_imports(tmp_path) == 0
+    source, forbidden = (contract[key][0] for key in KINDS)
+    write(f"{source.replace('.', '/')}/__init__.py", f"import {forbidden}\n")
+    assert lint_imports(tmp_path) == 1
+
+
+KINDS = ("source_modules", "forbidden_modules")
+
+
+def lint_imports(folder: Path) -> int:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    environment = {"PYTHONPATH": str(folder), "PATH": ""}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode
 
 
 def test_third_party_code_in_protocol_or_agent_is_found(write: Write, tmp_path: Path) -> None:
