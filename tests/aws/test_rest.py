@@ -91,6 +91,7 @@ def test_a_body_that_is_no_json_object_is_refused(ada: Person, body: str) -> Non
         ("metadata", {"k": None}),
         ("metadata", {"": "x"}),
         ("sessionId", "ses_" + "0" * 20),
+        ("idle_timeout_seconds", 60),
     ],
 )
 def test_a_field_that_is_unknown_of_a_wrong_type_or_out_of_bounds_is_refused(

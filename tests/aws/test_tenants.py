@@ -40,6 +40,7 @@ EXAMPLES: dict[str, Params | None] = {
     "get_session": {"sessionId": "session_id"},
     "get_task": {"workflowId": "workflow_id"},
     "get_task_status": {"workflowId": "workflow_id"},
+    "get_usage": None,
     "keep_alive": {"sessionId": "session_id"},
     "list_keys": None,
     "list_sessions": None,

@@ -49,7 +49,7 @@ WITH_IDS: dict[str, dict[str, Any]] = {
     "get_output": {"workflowId": "…"},
     "cancel_task": {"workflowId": "…"},
 }
-LISTS = {"list_keys", "list_sessions", "list_tasks", "get_credits", "get_caller"}
+LISTS = {"list_keys", "list_sessions", "list_tasks", "get_credits", "get_usage", "get_caller"}
 WITHOUT_IDS = {"sign_up", "sign_in", "sign_out", "create_key", "create_session", "create_socket_ticket", "get_health"}
 
 

@@ -40,6 +40,10 @@ class Caller:
     valid_until: int | None = None
     """When the credential ends, in milliseconds; what it opened or made must not outlive it."""
 
+    @property
+    def key_id(self) -> str | None:
+        return self.credential_id if self.credential_id.startswith("key_") else None
+
     def require(self, scope: Scope | None) -> None:
         if scope is not None and scope not in self.scopes:
             raise Forbidden(

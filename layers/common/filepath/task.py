@@ -47,6 +47,8 @@ class Task:
     held: int
     command: str
     """The first bytes of it, for lists; the whole is in `inputs`."""
+    key_id: str | None = None
+    """The API key it was submitted with; None for a sign-in token."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, object] | None = None
     inputs_key: str | None = None

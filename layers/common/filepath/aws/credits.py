@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from filepath import credit
 from filepath.aws import keys, table
 from filepath.aws.table import Put, Update
 from filepath.credit import Account, Movement
+from filepath.usage import Charge
 
 
 def account(user_id: str) -> Account:
@@ -34,10 +36,18 @@ def granted(user_id: str, credits: int) -> Update:
     return _moved(user_id, credit.grant(credits), "attribute_exists(pk)", {})
 
 
-def entered(user_id: str, at: int, entry_id: str, kind: str, credits: int) -> Put:
-    """A line of the ledger: `credits` is what it added to the balance."""
-    line = {"kind": kind, "credits": credits, "at": at, "reference": entry_id}
+def entered(user_id: str, at: int, entry_id: str, kind: str, credits: int, key_id: str | None = None) -> Put:
+    """A line of the ledger: `credits` is what it added to the balance, `key_id` whose task took it off."""
+    line = {"kind": kind, "credits": credits, "at": at, "reference": entry_id, "keyId": key_id}
     return Put({**keys.ledger_entry(user_id, at, entry_id), **line}, new=True)
+
+
+def charges(user_id: str, begin: int, end: int) -> Iterator[Charge]:
+    """The ledger's, from one moment up to another that is not in it."""
+    first, last = (keys.ledger_entry(user_id, moment, "")["sk"] for moment in (begin, end))
+    for item in table.query_all(keys.user_partition(user_id), prefix="LEDGER#", start=first, end=last):
+        if item["kind"] == "charge":
+            yield Charge(item["at"], item["reference"], -item["credits"], item.get("keyId"))
 
 
 def sandbox_counted(user_id: str, per_account: int) -> Update:

@@ -164,10 +164,17 @@ def query(
     return Page([_plain(item) for item in reply["Items"]], _plain(last) if last else None)
 
 
-def query_all(partition: str, *, prefix: str = "", index: str | None = None) -> Iterator[Item]:
+def query_all(
+    partition: str,
+    *,
+    prefix: str = "",
+    index: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+) -> Iterator[Item]:
     after: Key | None = None
     while True:
-        page = query(partition, prefix=prefix, index=index, after=after)
+        page = query(partition, prefix=prefix, index=index, start=start, end=end, after=after)
         yield from page.items
         if page.last is None:
             return

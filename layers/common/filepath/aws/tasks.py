@@ -249,7 +249,7 @@ def settle(task: Task, session: Session, outcome: Outcome, output_bytes: int, no
         _sealed(task, output_bytes),
     ]
     if charged:
-        writes.append(credits.entered(task.user_id, now, task.workflow_id, "charge", -charged))
+        writes.append(credits.entered(task.user_id, now, task.workflow_id, "charge", -charged, task.key_id))
     try:
         table.transact(writes)
     except TransactionRefused:

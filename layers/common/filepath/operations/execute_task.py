@@ -103,6 +103,7 @@ def _new(context: Context, request: ExecuteTask) -> Task:
         timeout_seconds=request.timeout_seconds,
         held=hold_for(request.timeout_seconds),
         command=request.task[:_SHOWN_CHARS],
+        key_id=context.caller.key_id,
         metadata=request.metadata,
     )
 

@@ -37,6 +37,7 @@ _TAGS = (
     ("/api/auth/api-key", "API keys"),
     ("/api/auth", "Account"),
     ("/api/credits", "Account"),
+    ("/api/usage", "Account"),
     ("/api/orchestrator/session", "Sessions"),
     ("/api/orchestrator", "Tasks"),
     ("/api/workflow", "Tasks"),

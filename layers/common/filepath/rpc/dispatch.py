@@ -73,7 +73,7 @@ def _call(connection: ClientConnection, message: Request, request_id: str) -> re
     params = dict(message.params)
     key = idempotency_key(params.pop("idempotencyKey", None))
     logger.append_keys(operation=operation.name)
-    parsed = operation.input.model_validate_json(json.dumps(params), strict=True)
+    parsed = operation.input.model_validate_json(json.dumps(params), strict=True, by_name=False)
     logger.append_keys(**failures.subject(parsed))
     context = Context(
         caller=Caller(
