@@ -7,6 +7,7 @@ in its docstring, the rest is in the decorator. A new file in this package is a 
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -89,6 +90,17 @@ class Operation:
     @property
     def rpc_name(self) -> str:
         return to_camel(self.name)
+
+    def accepted(self, fields: Mapping[str, Any], *, strict: bool) -> Model:
+        """The input that the fields make, by the names that they have outside and no others. Raises InvalidRequest, or
+        pydantic's ValidationError."""
+        inside = {name for name, field in self.input.model_fields.items() if field.alias != name}
+        wrong = sorted(inside & fields.keys())  # pydantic takes either name, so that our own code may use ours
+        if wrong:
+            problems = [{"field": name, "problem": "is no field of this call"} for name in wrong]
+            said = f"{', '.join(wrong)}: no field of this call. Correct it and send it again."
+            raise InvalidRequest(said, details={"fields": problems})
+        return self.input.model_validate_json(json.dumps(fields), strict=strict)
 
     @property
     def refusals(self) -> frozenset[type[FilepathError]]:

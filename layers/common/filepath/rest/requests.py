@@ -26,9 +26,7 @@ def parsed(operation: Operation, path: Mapping[str, str], query: Iterable[tuple[
     doubled = sorted(fields.keys() & path.keys())
     if doubled:
         raise InvalidRequest(f"{', '.join(doubled)} is given by the path. Leave it out of the rest.")
-    return operation.input.model_validate_json(
-        json.dumps({**fields, **path}), strict=operation.method == "POST", by_name=False
-    )
+    return operation.accepted({**fields, **path}, strict=operation.method == "POST")
 
 
 def _query(query: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from filepath import clock, failures
 from filepath.access import Caller
 from filepath.aws.connections import ClientConnection
@@ -73,7 +71,7 @@ def _call(connection: ClientConnection, message: Request, request_id: str) -> re
     params = dict(message.params)
     key = idempotency_key(params.pop("idempotencyKey", None))
     logger.append_keys(operation=operation.name)
-    parsed = operation.input.model_validate_json(json.dumps(params), strict=True, by_name=False)
+    parsed = operation.accepted(params, strict=True)
     logger.append_keys(**failures.subject(parsed))
     context = Context(
         caller=Caller(
