@@ -6,6 +6,7 @@ All that both clients do alike is tried with both by their common tests.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -176,15 +177,24 @@ async def test_events_that_are_left_early_are_gone_on_with(session: AsyncSession
     assert shown == b"one\ntwo\n"
 
 
-async def test_a_client_that_is_never_closed_keeps_no_loop_from_ending(platform: Platform) -> None:
-    def forgetful() -> None:
-        async def main() -> None:
-            fp = AsyncFilepath(KEY, platform.url)
-            await (await fp.sessions.create()).run("true")
+FORGETFUL = """
+import asyncio, sys
+from filepath_sdk import AsyncFilepath
 
-        asyncio.run(main())
+async def main():
+    fp = AsyncFilepath(*sys.argv[1:])
+    await (await fp.sessions.create()).run("true")
 
-    await asyncio.wait_for(asyncio.to_thread(forgetful), 10)
+asyncio.run(main())
+"""
+
+
+async def test_a_client_that_is_never_closed_keeps_no_program_from_ending(platform: Platform) -> None:
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FORGETFUL, KEY, platform.url, stderr=asyncio.subprocess.PIPE
+    )
+    assert (await asyncio.wait_for(program.communicate(), 20))[1] == b""
+    assert program.returncode == 0
     await until(lambda: platform.open_sockets() == 0)
 
 
