@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from benchmarks.agent.runtime import Receive, Result, Runtime, RuntimeFailedError
 
@@ -32,6 +34,41 @@ class _Log:
     stored: int = 0
 
 
+class _Line(asyncio.Protocol):
+    """One WebSocket, upon the library's protocol without its connection: whole messages in, messages out."""
+
+    def __init__(self, receive: Callable[[_Line, bytes], None]) -> None:
+        self._receive = receive
+        self._protocol = ServerProtocol(max_size=(_MESSAGE_LIMIT, _FRAME_LIMIT))
+        self._pieces: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._protocol.send_response(self._protocol.accept(event))
+            elif isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+                self._pieces.append(bytes(event.data))
+                if event.fin:
+                    message, self._pieces = b"".join(self._pieces), []
+                    self._receive(self, message)
+        self._write()
+
+    def eof_received(self) -> None:
+        self._protocol.receive_eof()
+
+    def send(self, text: str) -> None:
+        self._protocol.send_text(text.encode())
+        self._write()
+
+    def _write(self) -> None:
+        self._transport.writelines(data for data in self._protocol.data_to_send() if data)
+
+
 class Ours(Runtime):
     name = "filepath agent"
     has_stdin = True
@@ -41,8 +78,8 @@ class Ours(Runtime):
         super().__init__()
         self._logs: dict[str, _Log] = {}
         self._last = 0
-        self._socket: ServerConnection | None = None
-        self._server: Server | None = None
+        self._line: _Line | None = None
+        self._server: asyncio.Server | None = None
         self._greeted = asyncio.Event()
         self._answers: dict[str, Callable[[dict[str, Any]], str]] = {
             "hello": self._greet,
@@ -54,11 +91,9 @@ class Ours(Runtime):
         }
 
     async def start(self) -> None:
-        limits = (_MESSAGE_LIMIT, _FRAME_LIMIT)
-        self._server = await serve(
-            self._converse, "127.0.0.1", 0, compression=None, ping_interval=None, max_size=limits
-        )
-        port = next(iter(self._server.sockets)).getsockname()[1]
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Line(self._answer), "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
         workspace = self.home / "workspace"
         workspace.mkdir()
         if os.geteuid() == 0:
@@ -82,8 +117,8 @@ class Ours(Runtime):
         log = self._logs[workflow_id] = _Log(receive)
         params = {"workflowId": workflow_id, "timeoutSeconds": timeout_seconds, "command": command, "stdin": stdin}
         text = json.dumps({"jsonrpc": "2.0", "method": "exec", "params": params}, ensure_ascii=False)
-        assert self._socket
-        await self._socket.send(text)
+        assert self._line
+        self._line.send(text)
         try:
             return await log.exit
         finally:
@@ -95,12 +130,11 @@ class Ours(Runtime):
             self._server.close()
             await self._server.wait_closed()
 
-    async def _converse(self, socket: ServerConnection) -> None:
-        self._socket = socket
-        async for text in socket:
-            message = json.loads(text)
-            result = self._answers[message["method"]](message["params"])
-            await socket.send(f'{{"jsonrpc":"2.0","id":{message["id"]},"result":{result}}}')
+    def _answer(self, line: _Line, text: bytes) -> None:
+        self._line = line
+        message = json.loads(text.decode())
+        result = self._answers[message["method"]](message["params"])
+        line.send(f'{{"jsonrpc":"2.0","id":{message["id"]},"result":{result}}}')
 
     def _greet(self, _: dict[str, Any]) -> str:
         self._greeted.set()

@@ -13,7 +13,7 @@ import resource
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 _MARKED_LIMIT = b"Max msgqueue size"
 _UNLIMITED_MARKS = 1 << 30
@@ -125,7 +125,14 @@ def _mark_of(pid: int) -> int | None:
 
 
 def _read(path: str) -> bytes | None:
+    """Without a file object around it: this is read several times at the end of every command."""
     try:
-        return Path(path).read_bytes()
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        return b"".join(iter(partial(os.read, file, 64 * 1024), b""))
+    except OSError:
+        return None
+    finally:
+        os.close(file)

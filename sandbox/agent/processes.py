@@ -10,8 +10,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Self
 
@@ -53,6 +55,8 @@ class Processes:
         self._out_of_memory_kills = out_of_memory_kills
         self._quiet = quiet_seconds
         self._marks = family.Marks()
+        # A thread other than the first: see User.worn_by_this_thread().
+        self._starter = ThreadPoolExecutor(1, "starter")
         self._running: dict[int, Process] = {}
         self._loop = asyncio.get_running_loop()
         self._next_reap: asyncio.Future[None] = self._loop.create_future()
@@ -92,24 +96,33 @@ class Processes:
             self._out_of_memory.children_first(),
             self._marks.next() as mark,
         ):
+            start = partial(
+                self._start, command, script, stdin or subprocess.DEVNULL, stdout.write_end, stderr.write_end
+            )
+            pid = self._starter.submit(start).result()
+            pipes = Pipes(stdout.take_read_end(), stderr.take_read_end(), sink, self._quiet)
+        process = Process(pid, mark, pipes, self, grace_seconds)
+        self._running[pid] = process
+        return process
+
+    def _start(
+        self, command: Command, script: IO[bytes] | None, stdin: IO[bytes] | int, stdout: int, stderr: int
+    ) -> int:
+        with self._user.worn_by_this_thread():
             child = subprocess.Popen(
                 [_SHELL, f"/proc/self/fd/{script.fileno()}"] if script else [_SHELL, "-c", command.text],
-                stdin=stdin or subprocess.DEVNULL,
-                stdout=stdout.write_end,
-                stderr=stderr.write_end,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
                 pass_fds=[script.fileno()] if script else [],
                 env=command.environment,
                 cwd=command.directory,
                 start_new_session=True,
                 umask=0o022,
-                **self._user.identity(),
             )
-            # Popen must not wait for what _reap() waits for.
-            child.returncode = 0
-            pipes = Pipes(stdout.take_read_end(), stderr.take_read_end(), sink, self._quiet)
-        process = Process(child.pid, mark, pipes, self, grace_seconds)
-        self._running[child.pid] = process
-        return process
+        # Popen must not wait for what _reap() waits for.
+        child.returncode = 0
+        return child.pid
 
     def _reap(self) -> None:
         dead = list(_reaped())

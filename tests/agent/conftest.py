@@ -60,6 +60,12 @@ class AgentProcess:
         """A file of /proc/PID."""
         return Path(f"/proc/{self.pid}/{name}").read_bytes()
 
+    def identities(self) -> list[list[str]]:
+        """Users, groups and capabilities of each thread."""
+        files = (thread / "status" for thread in Path(f"/proc/{self.pid}/task").iterdir())
+        wanted = ("Uid:", "Gid:", "Groups:", "CapEff:", "CapPrm:")
+        return [[line for line in file.read_text().splitlines() if line.startswith(wanted)] for file in files]
+
     def memory(self) -> int:
         """Resident bytes."""
         return int(self.proc("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -86,6 +86,25 @@ async def test_commands_run_as_another_user_without_any_privilege(peer: Platform
 
 
 @needs_root
+async def test_no_id_of_a_command_leads_back_to_the_agents_user(peer: PlatformPeer, agent: AgentProcess) -> None:
+    log = await peer.run("grep -E '^(Uid|Gid|Groups|Cap(Inh|Prm|Eff|Amb)):' /proc/self/status")
+    fields = dict(line.split(":", 1) for line in log.text().splitlines())
+    assert fields["Uid"].split() == fields["Gid"].split() == ["1000"] * 4
+    assert fields["Groups"].split() == []
+    assert {int(fields[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Amb")} == {0}
+
+
+@needs_root
+async def test_the_agent_itself_stays_who_it_is(peer: PlatformPeer, agent: AgentProcess) -> None:
+    before, *_ = agent.identities()
+    await peer.run("true")
+    assert (await peer.run("true", cwd="/no/such/directory")).exit
+    identities = agent.identities()
+    assert len(identities) > 1
+    assert identities == [before] * len(identities)
+
+
+@needs_root
 async def test_the_user_can_be_chosen_but_not_root(peer: PlatformPeer, agents: Agents) -> None:
     agents.start(FILEPATH_COMMAND_USER="1234:5678")
     assert (await peer.run("id -u; id -g", cwd="/")).text() == "1234\n5678\n"
