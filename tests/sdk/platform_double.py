@@ -123,6 +123,7 @@ class Platform:
         self.health_asked = threading.Event()
         self.sessions: dict[str, Json] = {}
         self.tasks: dict[str, Log] = {}
+        self.periods: list[tuple[str | None, str | None]] = []
         self.users: dict[str, str] = {}
         self.keys: dict[str, Json] = {}
         self.first_answers: dict[str, tuple[Json, Json]] = {}
@@ -438,6 +439,13 @@ class Platform:
 
     def get_credits(self, _: Json, __: Json) -> Json:
         return {"balance": 1000, "held": 10, "available": 990}
+
+    def get_usage(self, query: Json, _: Json) -> Json:
+        self.periods.append((query.get("from"), query.get("to")))
+        name, group = {"day": ("day", AT[:10]), "session": ("sessionId", "ses_1"), "key": ("keyId", None)}[
+            query["groupBy"]
+        ]
+        return {"rows": [{name: group, "credits": 12, "tasks": 3}], "total": 12}
 
     def post_socket_ticket(self, _: Json, __: Json) -> Json:
         return {"ticket": "t1", "url": self.socket_url, "expiresAt": AT}

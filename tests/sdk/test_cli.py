@@ -224,6 +224,19 @@ def test_a_command_that_never_ran_says_why_and_claims_no_output(platform: Platfo
     assert b"has its output" not in err
 
 
+def test_usage_is_shown_by_day_or_as_asked_for(platform: Platform, shell: Shell) -> None:
+    rows = shell("usage", "--from", "2026-11-01")[1].decode().splitlines()
+    assert [row.split() for row in rows] == [
+        ["DAY", "CREDITS", "TASKS"],
+        ["2026-11-22", "12", "3"],
+        ["total", "12", "3"],
+    ]
+    assert shell("usage", "--by", "key")[1].decode().splitlines()[1].split() == ["-", "12", "3"]
+    assert json.loads(shell("usage", "--by", "session", "--json")[1])["rows"][0]["sessionId"] == "ses_1"
+    assert shell("usage", "--by", "moon")[0] == 2
+    assert platform.periods[0] == ("2026-11-01", None)
+
+
 def test_keys_are_made_listed_and_revoked(platform: Platform, shell: Shell) -> None:
     assert shell("keys", "create", "ci", "--scope", "tasks:read")[1] == b"fp_1\n"
     assert b"key_1  ci" in shell("keys", "list")[1]

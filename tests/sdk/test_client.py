@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
-from filepath_sdk import Filepath, NotFound, SessionClosed, Unauthenticated
+from filepath_sdk import Filepath, NotFound, SessionClosed, Unauthenticated, UsageRow
 from tests.sdk.conftest import Client
 from tests.sdk.platform_double import KEY, Platform
 
@@ -57,6 +59,14 @@ def test_an_error_inside_the_block_is_not_hidden_by_the_close(platform: Platform
     del platform.sessions[session.id]
     with pytest.raises(KeyError), session:
         raise KeyError
+
+
+def test_usage_is_asked_for_by_period_and_group(platform: Platform, fp: Filepath) -> None:
+    by_day = fp.usage(date(2026, 11, 1), "2026-11-30")
+    by_session = fp.usage(group_by="session")
+    assert (by_day.total, by_day.rows) == (12, (UsageRow(12, 3, day=date(2026, 11, 22)),))
+    assert by_session.rows[0].session_id == "ses_1"
+    assert platform.periods == [("2026-11-01", "2026-11-30"), (None, None)]
 
 
 def test_what_is_not_there_is_not_found(platform: Platform, fp: Filepath) -> None:

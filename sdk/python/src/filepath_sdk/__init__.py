@@ -52,6 +52,8 @@ if TYPE_CHECKING:
         TaskEvent,
         TaskInfo,
         TaskStatus,
+        Usage,
+        UsageRow,
     )
     from filepath_sdk.session import Session
     from filepath_sdk.task import Task
@@ -73,6 +75,8 @@ _HOMES = {
     "TaskEvent": "models",
     "TaskInfo": "models",
     "TaskStatus": "models",
+    "Usage": "models",
+    "UsageRow": "models",
 }
 
 __all__ = [
@@ -108,6 +112,8 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unreachable",
+    "Usage",
+    "UsageRow",
     "WaitTimeout",
     "__version__",
 ]

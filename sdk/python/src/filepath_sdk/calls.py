@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -22,6 +23,8 @@ from filepath_sdk.models import (
     SocketTicket,
     TaskInfo,
     TaskStatus,
+    Usage,
+    UsageGroup,
 )
 
 T = TypeVar("T")
@@ -235,6 +238,11 @@ def cancel_task(workflow_id: str, signal: str | None) -> Call[None]:
 
 def get_credits() -> Call[Credits]:
     return Call("GET", "/api/credits", Credits.of)
+
+
+def get_usage(from_: date | str | None, to: date | str | None, group_by: UsageGroup) -> Call[Usage]:
+    query = _present(**{"from": from_ and str(from_), "to": to and str(to)}, groupBy=group_by)
+    return Call("GET", "/api/usage", Usage.of, query=query)
 
 
 def create_socket_ticket() -> Call[SocketTicket]:

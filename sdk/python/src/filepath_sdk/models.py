@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from filepath_sdk.protocol import Stream, bytes_of
@@ -24,6 +24,7 @@ TaskState = Literal[
     "rejected",
     "failed",
 ]
+UsageGroup = Literal["day", "session", "key"]
 TERMINAL = frozenset({"completed", "timed_out", "cancelled", "lost", "rejected", "failed"})
 
 
@@ -205,6 +206,43 @@ class Credits:
     @classmethod
     def of(cls, data: Json) -> Credits:
         return cls(data["balance"], data["held"], data["available"])
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """What one day, session or key came to; the one by which it is grouped is set. What was submitted after signing
+    in has no key.
+    """
+
+    credits: int
+    tasks: int
+    day: date | None = None
+    session_id: str | None = None
+    key_id: str | None = None
+
+    @classmethod
+    def of(cls, data: Json) -> UsageRow:
+        day = data.get("day")
+        return cls(
+            credits=data["credits"],
+            tasks=data["tasks"],
+            day=date.fromisoformat(day) if day else None,
+            session_id=data.get("sessionId"),
+            key_id=data.get("keyId"),
+        )
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Credits charged in a period. `total` is that of all rows."""
+
+    rows: tuple[UsageRow, ...]
+    total: int
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, data: Json) -> Usage:
+        return cls(tuple(UsageRow.of(row) for row in data["rows"]), data["total"], data)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import date
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from filepath_sdk.calls import Call
 from filepath_sdk.core.deployment import Deployment
 from filepath_sdk.core.feed import Pace
 from filepath_sdk.core.task import TaskCore
-from filepath_sdk.models import ApiKey, Credits, SessionInfo, SignedIn, TaskInfo
+from filepath_sdk.models import ApiKey, Credits, SessionInfo, SignedIn, TaskInfo, Usage, UsageGroup
 
 
 class AsyncFilepath:
@@ -56,6 +57,14 @@ class AsyncFilepath:
     async def credits(self) -> Credits:
         """What the account has. A credit is a started minute of a running task."""
         return await self._deployment.send(calls.get_credits())
+
+    async def usage(
+        self, from_: date | str | None = None, to: date | str | None = None, *, group_by: UsageGroup = "day"
+    ) -> Usage:
+        """What credits were spent on, by day, session or key. Days are in UTC and both belong to it: `from_` is 29 days
+        before `to` unless given, `to` is today. A task counts on the day on which it was over.
+        """
+        return await self._deployment.send(calls.get_usage(from_, to, group_by))
 
     async def health(self) -> Mapping[str, Any]:
         """Whether the deployment answers. Needs no key."""

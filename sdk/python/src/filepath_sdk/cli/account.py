@@ -1,10 +1,11 @@
-"""Who you are, and what you have: sign up, sign in, credits."""
+"""Who you are, and what you have: sign up, sign in, credits, usage."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ from filepath_sdk import config
 from filepath_sdk.cli.app import AsJson, Url, app
 from filepath_sdk.cli.deployment import connect, without_key
 from filepath_sdk.cli.keys import ALL_SCOPES
-from filepath_sdk.cli.printing import print_json
+from filepath_sdk.cli.printing import print_json, print_rows
 from filepath_sdk.errors import Conflict, FilepathError, NotConfigured, Unauthenticated
 
 if TYPE_CHECKING:
@@ -102,3 +103,29 @@ def show_credits(url: Url = None, as_json: AsJson = False) -> None:
         print_json({"balance": now.balance, "held": now.held, "available": now.available})
     else:
         print(f"{now.available} available ({now.balance} less {now.held} held for running tasks)")
+
+
+class Grouping(StrEnum):
+    day = "day"
+    session = "session"
+    key = "key"
+
+
+@app.command("usage")
+def show_usage(
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="As 2026-01-31; 29 days before the last unless given.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day; today unless given.")] = None,
+    by: Annotated[Grouping, typer.Option("--by", help="What a row is of.")] = Grouping.day,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what credits were spent on. A task counts on the day on which it was over."""
+    with connect(url) as fp:
+        usage = fp.usage(from_, to, group_by=by.value)
+    if as_json:
+        print_json(usage.raw)
+        return
+    rows = [(row.day or row.session_id or row.key_id, row.credits, row.tasks) for row in usage.rows]
+    print_rows((by.upper(), "CREDITS", "TASKS"), [*rows, ("total", usage.total, sum(row.tasks for row in usage.rows))])
