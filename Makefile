@@ -130,6 +130,10 @@ gate: $(READY) ## What a caller does, with curl and jq, against FILEPATH_URL or 
 
 COUNT ?= 30
 
+.PHONY: bench
+bench: $(READY) $(SAM_READY) ## What a task costs on AWS, into docs/cost.md; on a stack of its own, some three minutes
+	@$(BIN)/python -m benchmarks.cost $(COUNT)
+
 .PHONY: bench-hops
 bench-hops: $(READY) ## Where the time of one short task goes, on the running stack: make bench-hops COUNT=30
 	@$(BIN)/python -m benchmarks.hops $(COUNT)

@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from filepath_sdk import Filepath, Session, Unreachable
 from local.deployment import client_options, session
@@ -29,11 +30,19 @@ def main(count: int) -> None:
         with fp.sessions.create() as sandbox:
             for _ in range(3):
                 sandbox.run("true")
-            runs = [_one(home, sandbox) for _ in range(count)]
+            hops = medians(home, sandbox, count)
     print(f"one task `true`, warm, median of {count}:\n")
-    for hops in zip(*runs, strict=True):
-        print(f"  {statistics.median(hop.milliseconds for hop in hops):7.1f} ms  {hops[0].name}")
-    print(f"  {statistics.median(sum(hop.milliseconds for hop in hops) for hops in runs):7.1f} ms  in all")
+    for hop in hops:
+        print(f"  {hop.milliseconds:7.1f} ms  {hop.name}")
+
+
+def medians(home: Home, sandbox: Session, count: int) -> list[Hop]:
+    """Of COUNT runs in a session that is warm: each hop, and last all together."""
+    runs = [_one(home, sandbox) for _ in range(count)]
+    of_each = [
+        Hop(hops[0].name, statistics.median(hop.milliseconds for hop in hops)) for hops in zip(*runs, strict=True)
+    ]
+    return [*of_each, Hop("in all", statistics.median(sum(hop.milliseconds for hop in hops) for hops in runs))]
 
 
 def _one(home: Home, sandbox: Session) -> list[Hop]:
@@ -61,17 +70,22 @@ def _one(home: Home, sandbox: Session) -> list[Hop]:
 
 
 def _history(home: Home, workflow_id: str) -> dict[str, list[float]]:
-    stepfunctions = session(home).client("stepfunctions", **client_options(home))
-    machine = next(
-        each["stateMachineArn"]
-        for each in stepfunctions.list_state_machines()["stateMachines"]
-        if "TaskMachine" in each["name"]
-    )
-    execution = machine.replace(":stateMachine:", ":execution:") + f":{workflow_id}"
     moments: dict[str, list[float]] = {}
-    for event in stepfunctions.get_execution_history(executionArn=execution)["events"]:
+    for event in history(home, "TaskMachine", workflow_id):
         moments.setdefault(event["type"], []).append(event["timestamp"].timestamp())
     return moments
+
+
+def history(home: Home, machine: str, workflow_id: str) -> list[Any]:
+    """What Step Functions tells of the execution of a session or a task."""
+    stepfunctions = session(home).client("stepfunctions", **client_options(home))
+    arn = next(
+        each["stateMachineArn"]
+        for each in stepfunctions.list_state_machines()["stateMachines"]
+        if machine in each["name"]
+    )
+    execution = arn.replace(":stateMachine:", ":execution:") + f":{workflow_id}"
+    return list(stepfunctions.get_execution_history(executionArn=execution, maxResults=1000)["events"])
 
 
 if __name__ == "__main__":
