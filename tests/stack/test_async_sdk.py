@@ -12,13 +12,21 @@ from tests.stack.conftest import RunningStack
 
 
 @pytest.fixture
-async def session(stack: RunningStack) -> AsyncIterator[AsyncSession]:
+async def fp(stack: RunningStack) -> AsyncIterator[AsyncFilepath]:
     key = (await asyncio.to_thread(stack.account)).key
-    async with AsyncFilepath(key, stack.url, socket_url=stack.socket_url) as fp, fp.sessions.create() as session:
+    async with AsyncFilepath(key, stack.url, socket_url=stack.socket_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def session(fp: AsyncFilepath) -> AsyncIterator[AsyncSession]:
+    async with fp.sessions.create() as session:
         yield session
 
 
-async def test_runs_side_by_side_keep_their_output_and_their_ends_apart(session: AsyncSession) -> None:
+async def test_runs_side_by_side_keep_output_and_end_apart_and_are_charged_each(
+    fp: AsyncFilepath, session: AsyncSession
+) -> None:
     results = await asyncio.gather(
         *(session.run(f"echo {number}; sleep 0.5; echo {number} >&2; exit {number}") for number in range(8))
     )
@@ -26,6 +34,8 @@ async def test_runs_side_by_side_keep_their_output_and_their_ends_apart(session:
     assert [(one.stdout, one.stderr, one.exit_code) for one in results] == [
         (f"{number}\n", f"{number}\n", number) for number in range(8)
     ]
+    (row,) = (await fp.usage(group_by="session")).rows
+    assert (row.session_id, row.credits, row.tasks) == (session.id, 8, 8)
 
 
 async def test_lines_reach_a_coroutine_while_the_command_runs(session: AsyncSession) -> None:
