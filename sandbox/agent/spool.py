@@ -5,8 +5,9 @@ Sans-I/O: who reads pipes and who sends messages is not known here."""
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 
-from agent.protocol import CHUNK_LIMIT, RUNS_LIMIT, Chunk, Run, Stream
+from agent.protocol import CHUNK_LIMIT, RUNS_LIMIT, TEXT_CHUNK_LIMIT, Chunk, Run, Stream
 
 SPOOL_LIMIT = 256 * 1024
 """Bytes that wait in memory before reading stops, and so the command that writes them."""
@@ -51,6 +52,7 @@ class Spool:
 
     @property
     def _gathers_a_chunk(self) -> bool:
+        """Of whatever bytes; what is text takes some more."""
         size = len(self._gathered)
         return size >= CHUNK_LIMIT or (len(self._runs) >= RUNS_LIMIT and size >= _WORTHWHILE)
 
@@ -63,7 +65,7 @@ class Spool:
 
     def freeze_next(self) -> Chunk | None:
         """The chunk that is to follow the one in flight, if it is full and this was not said of it before."""
-        if self._in_flight is None or self._next or not self._gathers_a_chunk:
+        if self._in_flight is None or self._next or len(self._gathered) < TEXT_CHUNK_LIMIT:
             return None
         self._next = self._gather()
         return self._next
@@ -84,18 +86,35 @@ class Spool:
         self._runs.clear()
 
     def _gather(self) -> Chunk:
-        offset = self.written - len(self._gathered)
+        chunk = self._cut(TEXT_CHUNK_LIMIT)
+        if not chunk.fits_in_a_message:
+            chunk = self._cut(CHUNK_LIMIT)
+        del self._gathered[: len(chunk.data)]
+        for run in chunk.runs:
+            rest = self._runs[0].length - run.length
+            if rest:
+                self._runs[0] = Run(run.stream, rest)
+            else:
+                self._runs.popleft()
+        return chunk
+
+    def _cut(self, limit: int) -> Chunk:
+        """What a chunk of at most `limit` bytes would be."""
         runs: list[Run] = []
-        room = CHUNK_LIMIT
-        while self._runs and room and len(runs) < RUNS_LIMIT:
-            run = self._runs.popleft()
+        room = self._end_of_character(limit)
+        for run in islice(self._runs, RUNS_LIMIT):
             taken = min(run.length, room)
+            if not taken:
+                break
             runs.append(Run(run.stream, taken))
             room -= taken
-            if taken < run.length:
-                self._runs.appendleft(Run(run.stream, run.length - taken))
-        size = CHUNK_LIMIT - room
         with memoryview(self._gathered) as gathered:
-            data = bytes(gathered[:size])
-        del self._gathered[:size]
-        return Chunk(offset, tuple(runs), data)
+            data = bytes(gathered[: sum(run.length for run in runs)])
+        return Chunk(self.written - len(self._gathered), tuple(runs), data)
+
+    def _end_of_character(self, limit: int) -> int:
+        """`limit`, or less where that would cut a character in two, so that text stays text."""
+        for end in range(limit, limit - 4, -1):
+            if end >= len(self._gathered) or self._gathered[end] & 0xC0 != 0x80:
+                return end
+        return limit

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.pacing import CAPACITY, Bucket
-from agent.protocol import CHUNK_LIMIT, RUNS_LIMIT, Chunk, Stream, chunk_of, chunk_params
+from agent.protocol import (
+    CHUNK_LIMIT,
+    MESSAGE_LIMIT,
+    RUNS_LIMIT,
+    TEXT_CHUNK_LIMIT,
+    Chunk,
+    Stream,
+    chunk_of,
+    chunk_params,
+    encoded_chunk_params,
+    encoded_request,
+)
 from agent.spool import SPOOL_LIMIT, Spool
 from tests.agent.platform_peer import Log
 
@@ -97,7 +109,8 @@ def test_no_chunk_is_over_the_limits_of_a_message(writes: list[tuple[Stream, byt
         spool.freeze_next()
     while chunk := spool.chunk():
         spool.freeze_next()
-        assert len(chunk.data) <= CHUNK_LIMIT
+        assert len(encoded_request(10**9, "output", encoded_chunk_params("wf_a", chunk))) <= MESSAGE_LIMIT
+        assert chunk_of(chunk_params("wf_a", chunk)) == chunk
         assert len(chunk.runs) <= RUNS_LIMIT
         spool.acknowledge(chunk.end)
 
@@ -168,11 +181,11 @@ def test_nobody_watching_slows_it_further() -> None:
 
 def test_a_full_chunk_behind_the_one_in_flight_is_made_ready_once() -> None:
     spool = Spool()
-    spool.append("stdout", b"a" * CHUNK_LIMIT)
+    spool.append("stdout", b"a" * TEXT_CHUNK_LIMIT)
     assert spool.freeze_next() is None
     first = spool.chunk()
     assert first
-    spool.append("stdout", b"b" * (CHUNK_LIMIT - 1))
+    spool.append("stdout", b"b" * (TEXT_CHUNK_LIMIT - 1))
     assert spool.freeze_next() is None
     spool.append("stdout", b"bc")
     second = spool.freeze_next()
@@ -182,4 +195,22 @@ def test_a_full_chunk_behind_the_one_in_flight_is_made_ready_once() -> None:
     assert spool.chunk() is second
     spool.forget()
     assert spool.is_empty
-    assert spool.written == CHUNK_LIMIT
+    assert spool.written == TEXT_CHUNK_LIMIT
+
+
+@pytest.mark.parametrize("piece", [b"\xff", b"\0", b"\n", b'"'])
+def test_a_chunk_of_what_is_not_plain_text_is_smaller(piece: bytes) -> None:
+    spool = Spool()
+    spool.append("stdout", piece * TEXT_CHUNK_LIMIT)
+    chunk = spool.chunk()
+    assert chunk
+    assert len(chunk.data) == CHUNK_LIMIT
+
+
+@pytest.mark.parametrize("lead", range(4))
+def test_a_full_chunk_ends_with_a_whole_character(lead: int) -> None:
+    spool = Spool()
+    spool.append("stdout", b"a" * (TEXT_CHUNK_LIMIT - lead) + "𝄞".encode() * 9)
+    chunk = spool.chunk()
+    assert chunk
+    assert chunk.data == b"a" * (TEXT_CHUNK_LIMIT - lead)

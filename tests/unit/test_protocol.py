@@ -168,7 +168,9 @@ def test_a_chunk_that_does_not_add_up_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_a_chunk_over_the_limit_is_refused() -> None:
     with pytest.raises(ProtocolError):
-        protocol.chunk_of(protocol.chunk_params("wf_1", chunk([("stdout", b"a" * (protocol.CHUNK_LIMIT + 1))])))
+        protocol.chunk_of(protocol.chunk_params("wf_1", chunk([("stdout", b"\xff" * (protocol.CHUNK_LIMIT + 1))])))
+    with pytest.raises(ProtocolError):
+        protocol.chunk_of(protocol.chunk_params("wf_1", chunk([("stdout", b"a" * (protocol.TEXT_CHUNK_LIMIT + 1))])))
     with pytest.raises(ProtocolError):
         protocol.chunk_of(protocol.chunk_params("wf_1", chunk([("stdout", b"a")] * (protocol.RUNS_LIMIT + 1))))
 
@@ -255,8 +257,11 @@ def test_text_that_does_not_add_up_is_refused(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("data", ["a", "\n", "ab\n", "€", "\x1b[0m.", '"'])
 def test_no_text_makes_a_message_too_large(data: str) -> None:
-    full = (data.encode() * protocol.CHUNK_LIMIT)[: protocol.CHUNK_LIMIT]
-    params = protocol.encoded_chunk_params("wf_" + "z" * 32, chunk([("stdout", full)]))
+    full = chunk([("stdout", (data.encode() * protocol.CHUNK_LIMIT)[: protocol.TEXT_CHUNK_LIMIT])])
+    if not full.fits_in_a_message:
+        full = chunk([("stdout", full.data[: protocol.CHUNK_LIMIT])])
+    params = protocol.encoded_chunk_params("wf_" + "z" * 32, full)
+    assert protocol.chunk_of(json.loads(params)) == full
     assert len(protocol.encoded_request(10**9, "output", params)) <= protocol.MESSAGE_LIMIT
 
 

@@ -15,12 +15,15 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, cast, get_args
 
 FRAME_LIMIT = 32 * 1024
 MESSAGE_LIMIT = 128 * 1024
 CHUNK_LIMIT = 88 * 1024
 """Raw bytes of output in one message: encoded, three of them are at most four, and the envelope needs room too."""
+TEXT_CHUNK_LIMIT = 112 * 1024
+"""Bytes of output in one message where they are text with few escapes."""
 CLIENT_REQUEST_LIMIT = 30 * 1024
 """Encoded bytes of a client's request: a browser cannot split a message into frames, so it must fit in one."""
 EVENT_LIMIT = 30 * 1024
@@ -175,6 +178,15 @@ class Chunk:
     def end(self) -> int:
         return self.offset + len(self.data)
 
+    @property
+    def fits_in_a_message(self) -> bool:
+        return len(self.data) <= CHUNK_LIMIT or self.json_text is not None
+
+    @cached_property
+    def json_text(self) -> bytes | None:
+        """The data as the inside of a JSON string; None for what is no UTF-8 or would be shorter as base64."""
+        return _json_text(self.data)
+
     def pieces(self) -> Iterator[tuple[int, Stream, bytes]]:
         """Each run as (offset, stream, bytes)."""
         start = 0
@@ -209,19 +221,17 @@ def encoded_chunk_params(workflow_id: str, chunk: Chunk) -> bytes:
     """
     runs = [[run.stream, run.length] for run in chunk.runs]
     head = encode({"workflowId": workflow_id, "offset": chunk.offset, "runs": runs})[:-1].encode()
-    text = _json_text(chunk.data)
-    if text is not None:
-        return b'%s,"text":"%s"}' % (head, text)
+    if chunk.json_text is not None:
+        return b'%s,"text":"%s"}' % (head, chunk.json_text)
     return b'%s,"data":"%s"}' % (head, binascii.b2a_base64(chunk.data, newline=False))
 
 
 def _json_text(data: bytes) -> bytes | None:
-    """The inside of a JSON string; None for what is no UTF-8, and for what escapes would make longer than base64."""
     try:
         data.decode()
     except UnicodeDecodeError:
         return None
-    limit = len(data) * 4 // 3
+    limit = min(len(data), CHUNK_LIMIT) * 4 // 3
     for character, escape in _ESCAPES:
         # Most are not there, and to see that is one memchr.
         if character in data:
@@ -244,8 +254,9 @@ def chunk_of(params: Mapping[str, Any]) -> Chunk:
         raise ProtocolError(f"not a chunk of output: {error!r}", INVALID_PARAMS) from error
     if not data or sum(run.length for run in runs) != len(data):
         raise ProtocolError("a chunk's runs must add up to its data, and there must be some", INVALID_PARAMS)
-    if len(data) > CHUNK_LIMIT or len(runs) > RUNS_LIMIT:
-        raise ProtocolError(f"a chunk has at most {CHUNK_LIMIT} bytes in {RUNS_LIMIT} runs", INVALID_PARAMS)
+    limit = TEXT_CHUNK_LIMIT if "text" in params else CHUNK_LIMIT
+    if len(data) > limit or len(runs) > RUNS_LIMIT:
+        raise ProtocolError(f"a chunk has at most {limit} bytes in {RUNS_LIMIT} runs", INVALID_PARAMS)
     return Chunk(offset, runs, data)
 
 
