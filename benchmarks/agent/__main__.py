@@ -36,7 +36,7 @@ class Rounds:
     flood_megabytes: int
 
 
-FULL = Rounds(calls=100, lines=20, floods=5, starts=9, flood_megabytes=10_000)
+FULL = Rounds(calls=100, lines=10, floods=5, starts=9, flood_megabytes=10_000)
 QUICK = Rounds(calls=30, lines=4, floods=3, starts=3, flood_megabytes=500)
 
 
@@ -128,11 +128,8 @@ async def measure(found: Sequence[type[Runtime]], rounds: Rounds) -> list[Measur
 
 async def probe(found: Sequence[type[Runtime]]) -> dict[str, dict[str, str]]:
     say("probes")
-    verdicts: dict[str, dict[str, str]] = {name: {} for name in probes.PROBES}
-    for kind in found:
-        for name, asked in probes.PROBES.items():
-            verdicts[name][kind.name] = await probes.verdict(kind, asked)
-    return verdicts
+    by_runtime = {kind.name: await probes.verdicts(kind) for kind in found}
+    return {name: {kind: verdicts[name] for kind, verdicts in by_runtime.items()} for name in probes.PROBES}
 
 
 async def main(rounds: Rounds) -> None:

@@ -8,32 +8,43 @@ from benchmarks.agent.measurements import MEGABYTE, peak_memory
 from benchmarks.agent.ours import Ours
 
 MEMORY_LIMIT_MEGABYTES = 64
-_PERIOD = b"abcdefghijklmnopqrstuvwxyz0123456789-_\n"
+_LINE = b"abcdefghijklmnopqrstuvwxyz0123456789-_\n"
+
+
+_REPEAT = """exec python3 -Sc '
+import os
+period = open("period", encoding="utf-8", newline="").read().encode("latin-1")
+block, left = period * (64 * 1024 // len(period)), {size}
+while left:
+    left -= os.write(1, block[:left])
+'"""
 
 
 class Repeating:
     """A receiver that knows what comes next, to the byte, and keeps nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, period: bytes) -> None:
         self.length = 0
-        self._expected = _PERIOD * (256 * 1024 // len(_PERIOD))
+        self._period = period
+        self._expected = period * (256 * 1024 // len(period))
 
     def __call__(self, stream: str, data: bytes | memoryview) -> None:
-        at = self.length % len(_PERIOD)
+        at = self.length % len(self._period)
         if stream != "stdout" or data != memoryview(self._expected)[at : at + len(data)]:
             raise AssertionError(f"other bytes than were written, at {self.length}")
         self.length += len(data)
 
 
-async def flood(megabytes: int) -> str:
+async def flood(megabytes: int, period: bytes = _LINE) -> str:
     """A sentence on it. Raises AssertionError where bytes are lost or memory is not bounded."""
     runtime = Ours()
     await runtime.start()
-    received = Repeating()
+    received = Repeating(period)
+    await runtime.run("cat > period", Repeating(b"\n"), stdin=period.decode("latin-1"))
     begun = time.perf_counter()
     try:
-        line = _PERIOD.decode().strip()
-        result = await runtime.run(f"yes {line} | head -c {megabytes * MEGABYTE}", received, timeout_seconds=3600)
+        command = _REPEAT.format(size=megabytes * MEGABYTE)
+        result = await runtime.run(command, received, timeout_seconds=3600)
         seconds = time.perf_counter() - begun
         peak = peak_memory(runtime.pid)
     finally:

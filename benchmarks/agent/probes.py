@@ -160,23 +160,41 @@ PROBES: dict[str, Probe] = {
 }
 
 
-async def verdict(kind: type[Runtime], probe: Probe) -> str:
-    """In a runtime of its own: what one probe breaks must not count against it in the next."""
-    if probe is takes_stdin and not kind.has_stdin:
-        return "–"
-    if not kind.has_deadline and probe in (kills_the_tree, kills_what_left_the_session, is_usable_after_a_timeout):
-        return "–"
-    runtime = kind()
+async def verdicts(kind: type[Runtime]) -> dict[str, str]:
+    """By probe. After one that went wrong comes a new runtime, so that it does not count against the next probe."""
+    found: dict[str, str] = {}
+    runtime: Runtime | None = None
+    for name, probe in PROBES.items():
+        if not _applies(kind, probe):
+            found[name] = "–"
+            continue
+        if runtime is None:
+            runtime = kind()
+            await runtime.start()
+        found[name] = await _verdict(runtime, probe)
+        if found[name] != "ok":
+            await runtime.stop()
+            runtime = None
+    if runtime:
+        await runtime.stop()
+    return found
+
+
+def _applies(kind: type[Runtime], probe: Probe) -> bool:
+    if probe is takes_stdin:
+        return kind.has_stdin
+    needs_deadline = (kills_the_tree, kills_what_left_the_session, is_usable_after_a_timeout)
+    return kind.has_deadline or probe not in needs_deadline
+
+
+async def _verdict(runtime: Runtime, probe: Probe) -> str:
     try:
-        await runtime.start()
         async with asyncio.timeout(PATIENCE_SECONDS):
             return "ok" if await probe(runtime) else "✗"
     except TimeoutError:
         return "✗ hangs"
     except RuntimeFailedError:
         return "✗ error"
-    finally:
-        await runtime.stop()
 
 
 def kill_all(command: str) -> int:

@@ -49,6 +49,11 @@ async def test_a_line_of_ten_megabytes_arrives_exactly(peer: PlatformPeer) -> No
     assert hashlib.sha256(log.data).digest() == hashlib.sha256(b"a" * 10_000_000).digest()
 
 
+async def test_a_megabyte_of_characters_of_three_bytes_arrives_exactly(peer: PlatformPeer) -> None:
+    log = await peer.run('python3 -c \'print("€" * 400000, end="")\'')
+    assert log.text() == "€" * 400_000
+
+
 async def test_no_message_is_larger_than_api_gateway_takes(peer: PlatformPeer) -> None:
     await peer.run("head -c 3000000 /dev/urandom; seq 1 20000 >&2")
     sizes = [len(received.text.encode()) for received in peer.received]
@@ -85,6 +90,7 @@ async def test_alternating_streams_are_complete(peer: PlatformPeer) -> None:
         ("exit 7", 7, None),
         ("true", 0, None),
         ("echo 'unbalanced", 2, None),
+        ("if; then", 2, None),
         ("no-such-program", 127, None),
         ("kill -9 $$", None, "KILL"),
         ("kill -SEGV $$", None, "SEGV"),
@@ -244,15 +250,17 @@ async def test_fifty_at_once(peer: PlatformPeer) -> None:
     assert [log.exit and log.exit.exit_code for log in logs] == list(range(50))
 
 
-async def test_a_thousand_short_children_leave_no_zombie_and_the_right_exit_code(
+@pytest.mark.slow
+async def test_ten_thousand_short_children_leave_no_zombie_and_the_right_exit_code(
     peer: PlatformPeer, agent: AgentProcess
 ) -> None:
-    log = await peer.run("for i in {1..700}; do /bin/true; (/bin/true &) ; done; exit 9")
+    log = await peer.execute("wf_forks", "for i in {1..5000}; do (:); (: &) ; done; exit 9", timeout_seconds=200)
+    await peer.until(lambda: log.exit is not None, seconds=200)
     assert log.exit
     assert log.exit.exit_code == 9
     assert agent.descendants() == []
 
 
 async def test_the_exit_code_is_right_every_time(peer: PlatformPeer) -> None:
-    logs = [await peer.run(f"(true &); exit {n}") for n in range(100)]
-    assert [log.exit and log.exit.exit_code for log in logs] == list(range(100))
+    logs = [await peer.run(f"(true &); exit {n}") for n in range(200)]
+    assert [log.exit and log.exit.exit_code for log in logs] == list(range(200))
