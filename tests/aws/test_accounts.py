@@ -168,7 +168,7 @@ def test_a_key_is_shown_once_and_listed_without_its_secret(ada: Person) -> None:
     listed = ada.get(LIST_KEYS)
     assert key not in listed.text
     (shown,) = [entry for entry in listed.body["keys"] if entry["id"] == made.body["id"]]
-    assert shown == {name: value for name, value in made.body.items() if name != "key"}
+    assert shown == {name: value for name, value in made.body.items() if name != "key"} | {"creditsLeft": None}
     assert Rest(key)("GET", "/api/auth/get-session").status == 200
 
 
@@ -223,7 +223,9 @@ def test_a_key_cannot_make_a_key_that_can_more(ada: Person) -> None:
         {"expiresInSeconds": 0},
         {"expiresInSeconds": "3600"},
         {"expiresInSeconds": 1.5},
-        {"creditLimit": 5},
+        {"creditLimit": 0},
+        {"creditLimit": 10**9 + 1},
+        {"creditLimit": 5, "scopes": ["keys:write", "tasks:write"]},
         {"name": None},
     ],
 )

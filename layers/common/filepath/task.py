@@ -49,6 +49,8 @@ class Task:
     """The first bytes of it, for lists; the whole is in `inputs`."""
     key_id: str | None = None
     """The API key it was submitted with; None for a sign-in token."""
+    limited: bool = False
+    """That key has a limit of its own, to which what is not charged is given back."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, object] | None = None
     inputs_key: str | None = None

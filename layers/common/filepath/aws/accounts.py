@@ -37,6 +37,10 @@ class ApiKey:
     scopes: frozenset[Scope]
     created_at: int
     valid_until: int | None = None
+    credit_limit: int | None = None
+    """Credits that tasks submitted with it may cost in all."""
+    credits_left: int | None = None
+    """What of that is neither held nor charged."""
 
 
 def user(user_id: str) -> User | None:
@@ -139,6 +143,11 @@ def create_key(new: ApiKey, idempotency: IdempotencyKey | None, answer: Mapping[
         table.transact([*writes, *kept(idempotency, answer, new.created_at)])
     except TransactionRefused as error:
         raise Conflict("This key exists already.") from error
+
+
+def api_key(user_id: str, key_id: str) -> ApiKey | None:
+    item = table.get(keys.api_key(user_id, key_id))
+    return _key(item) if item else None
 
 
 def list_keys(user_id: str) -> list[ApiKey]:

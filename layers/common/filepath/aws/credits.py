@@ -27,6 +27,23 @@ def held(user_id: str, credits: int) -> Update:
     return _moved(user_id, credit.hold(credits), "#available >= :credits", {"credits": credits})
 
 
+def held_of_key(user_id: str, key_id: str, credits: int) -> Update:
+    """Refused where the key's own limit leaves less."""
+    return Update(
+        keys.api_key(user_id, key_id),
+        condition="#creditsLeft >= :credits",
+        add={"creditsLeft": -credits},
+        values={"credits": credits},
+    )
+
+
+def given_back_to_key(user_id: str, key_id: str, credits: int) -> Update:
+    """Refused where the key is no more: it is not to come back as an item without a secret."""
+    return Update(
+        keys.api_key(user_id, key_id), condition="attribute_exists(#creditsLeft)", add={"creditsLeft": credits}
+    )
+
+
 def settled(user_id: str, hold: int, charged: int) -> Update:
     """Refused where so much is not held: then a hold was settled before, and this is a fault."""
     return _moved(user_id, credit.settle(hold, charged), "#held >= :hold", {"hold": hold})

@@ -10,7 +10,7 @@ from filepath.aws import credits, keys, objects, records, table
 from filepath.aws.idempotency import IdempotencyKey, kept
 from filepath.aws.table import ConditionFailed, Item, Put, TransactionRefused, Update, Write
 from filepath.credit import charge_for
-from filepath.errors import FilepathError, InsufficientCredits, QuotaExceeded, SessionClosed
+from filepath.errors import FilepathError, InsufficientCredits, QuotaExceeded, SessionClosed, Unauthenticated
 from filepath.protocol import End
 from filepath.session import MAX_OPEN_TASKS, OPEN, Session
 from filepath.settings import settings
@@ -75,6 +75,7 @@ def submit(
     writes: list[Write] = [
         credits.held(task.user_id, task.held),
         _opened(task),
+        *([credits.held_of_key(task.user_id, task.key_id, task.held)] if task.limited and task.key_id else []),
         Put(_task_item(task, inputs_key), new=True),
         *([Put({**keys.inputs(task.workflow_id), "inputs": encoded, **_kept(task.created_at)})] if inline else []),
         *kept(idempotency, answer, task.created_at),
@@ -113,6 +114,10 @@ def _refuse_early(task: Task) -> None:
     available = credits.account(task.user_id).available
     if available < task.held:
         raise _too_little(task, available)
+    if task.limited and task.key_id:
+        key = table.get(keys.api_key(task.user_id, task.key_id)) or {}
+        if key.get("creditsLeft", 0) < task.held:
+            raise _over_the_limit(task, key)
 
 
 def _explain(error: TransactionRefused, task: Task) -> None:
@@ -121,6 +126,8 @@ def _explain(error: TransactionRefused, task: Task) -> None:
         raise _no_room(error.refused[1]) from error
     if 0 in error.refused:
         raise _too_little(task, error.refused[0].get("available", 0)) from error
+    if task.limited and 2 in error.refused:
+        raise _over_the_limit(task, error.refused[2]) from error
 
 
 def _no_room(session: Item) -> FilepathError:
@@ -137,6 +144,17 @@ def _too_little(task: Task, available: int) -> InsufficientCredits:
         f"This task would hold {task.held} credits, and {available} are available. Give it a shorter"
         " timeoutSeconds, wait for running tasks to end, or ask the owner for a grant.",
         details={"needed": task.held, "available": available},
+    )
+
+
+def _over_the_limit(task: Task, key: Item) -> FilepathError:
+    if not key:
+        return Unauthenticated("This key was revoked. Create another, or sign in again.")
+    left, limit = key["creditsLeft"], key["creditLimit"]
+    return InsufficientCredits(
+        f"This task would hold {task.held} credits, and of this key's own limit of {limit} there are {left} left. Give"
+        " it a shorter timeoutSeconds, wait for the key's running tasks to end, or use a key with a higher limit.",
+        details={"needed": task.held, "available": left, "creditLimit": limit},
     )
 
 
@@ -250,11 +268,19 @@ def settle(task: Task, session: Session, outcome: Outcome, output_bytes: int, no
     ]
     if charged:
         writes.append(credits.entered(task.user_id, now, task.workflow_id, "charge", -charged, task.key_id))
+    writes += _given_back(task, task.held - charged)
     try:
         table.transact(writes)
     except TransactionRefused:
         return None
     return get(task.workflow_id)
+
+
+def _given_back(task: Task, uncharged: int) -> list[Write]:
+    """To the limit of the key, while there is that key."""
+    if not (task.limited and task.key_id and uncharged and table.get(keys.api_key(task.user_id, task.key_id))):
+        return []
+    return [credits.given_back_to_key(task.user_id, task.key_id, uncharged)]
 
 
 def _sealed(task: Task, stored: int) -> Update:

@@ -20,6 +20,8 @@ _START_CHARS = 8
 class CreateKey(Model):
     name: Name
     expires_in_seconds: Annotated[int, Field(ge=1, le=10 * 365 * 24 * 3600, examples=[86_400])] | None = None
+    credit_limit: Annotated[int, Field(ge=1, le=10**9, examples=[100])] | None = None
+    """Credits that tasks submitted with it may cost in all, held ones counted; the account's own unless given."""
     scopes: Annotated[tuple[Scope, ...], Field(examples=[["tasks:read", "tasks:write"]])] | None = None
 
 
@@ -30,6 +32,7 @@ class KeyCreated(Model):
     name: Name
     start: Annotated[str, Field(examples=["fp_3q8x0"])]
     scopes: list[Scope]
+    credit_limit: Annotated[int, Field(examples=[100])] | None = None
     expires_at: Moment | None = None
     created_at: Moment
 
@@ -84,6 +87,8 @@ def _create(
         start=secret[:_START_CHARS],
         secret_hash=ids.hashed(secret),
         scopes=_scopes(context.caller, request),
+        credit_limit=request.credit_limit,
+        credits_left=request.credit_limit,
         created_at=context.now,
         valid_until=_valid_until(context, request),
     )
@@ -100,6 +105,11 @@ def _scopes(caller: Caller, request: CreateKey) -> frozenset[Scope]:
         raise Forbidden(
             f"This credential lacks {', '.join(missing)}, so a key made with it cannot have them.",
             details={"missing": missing},
+        )
+    if request.credit_limit is not None and Scope.KEYS_WRITE in request.scopes:
+        raise InvalidRequest(
+            "A key with a creditLimit cannot have keys:write, with which it could make one without. Leave out either.",
+            details={"field": "creditLimit"},
         )
     if not request.scopes:
         raise InvalidRequest("A key needs at least one scope.", details={"field": "scopes"})
@@ -120,6 +130,7 @@ def _shown(key: ApiKey, secret: str) -> KeyCreated:
         name=key.name,
         start=key.start,
         scopes=sorted(key.scopes),
+        credit_limit=key.credit_limit,
         expires_at=clock.iso(key.valid_until) if key.valid_until else None,
         created_at=clock.iso(key.created_at),
     )

@@ -5,11 +5,11 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from filepath import clock, ids, stdin
-from filepath.access import Scope
-from filepath.aws import executions, sessions, tasks
+from filepath.access import Caller, Scope
+from filepath.aws import accounts, executions, sessions, tasks
 from filepath.aws.table import TransactionRefused
 from filepath.credit import hold_for
-from filepath.errors import InsufficientCredits, NotFound, QuotaExceeded, SessionClosed, TooLarge
+from filepath.errors import InsufficientCredits, NotFound, QuotaExceeded, SessionClosed, TooLarge, Unauthenticated
 from filepath.failures import left_to_reconcile
 from filepath.operations.fields import Environment, Metadata, SessionId, WorkflowId, without_nul
 from filepath.operations.registry import Context, Model, answered_before, first_of_two, idempotency, operation
@@ -104,8 +104,19 @@ def _new(context: Context, request: ExecuteTask) -> Task:
         held=hold_for(request.timeout_seconds),
         command=request.task[:_SHOWN_CHARS],
         key_id=context.caller.key_id,
+        limited=_is_limited(context.caller),
         metadata=request.metadata,
     )
+
+
+def _is_limited(caller: Caller) -> bool:
+    """Whether the key has a limit of its own, which the transaction holds it to."""
+    if caller.key_id is None:
+        return False
+    key = accounts.api_key(caller.user_id, caller.key_id)
+    if key is None:
+        raise Unauthenticated("This key was revoked. Create another, or sign in again.")
+    return key.credit_limit is not None
 
 
 def _inputs(request: ExecuteTask) -> dict[str, object]:

@@ -16,6 +16,9 @@ class KeyView(Model):
     name: Name
     start: Annotated[str, Field(examples=["fp_3q8x0"])]
     scopes: list[Scope]
+    credit_limit: Annotated[int, Field(examples=[100])] | None = None
+    credits_left: Annotated[int, Field(examples=[60])] | None = None
+    """What of the limit is neither held nor charged."""
     expires_at: Moment | None = None
     created_at: Moment
 
@@ -34,6 +37,8 @@ def list_keys(context: Context, request: Nothing) -> Keys:
                 name=key.name,
                 start=key.start,
                 scopes=sorted(key.scopes),
+                credit_limit=key.credit_limit,
+                credits_left=key.credits_left,
                 expires_at=iso(key.valid_until) if key.valid_until else None,
                 created_at=iso(key.created_at),
             )
