@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,6 +59,12 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_ms = time.time_ns() // 1_000_000
+        self.meanwhile: Iterator[Callable[[], object]] = iter(())
+        """What happens in each pause that somebody makes, in turn."""
+
+    def sleep(self, seconds: float) -> None:
+        self.pass_(seconds)
+        next(self.meanwhile, lambda: None)()
 
     def time_ns(self) -> int:
         self.now_ms += 1

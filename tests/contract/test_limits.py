@@ -88,6 +88,7 @@ BOUNDS = [
     Bound("list_tasks", "limit", 1, 0),
     Bound("get_output", "limit", MB, MB + 1),
     Bound("get_output", "limit", 1, 0),
+    Bound("get_output", "wait", 20, 21),
     Bound("get_output", "after", 10**14 - 1, 10**14),
     Bound("get_output", "after", 0, -1),
 ]

@@ -11,6 +11,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 def entropy() -> bytes:
     return secrets.token_bytes(32)
 

@@ -16,6 +16,19 @@ DEFAULT_READ = 256 * 1024
 MAX_READ = 1024 * 1024
 
 
+LONGEST_WAIT = 20
+"""Seconds; API Gateway gives a call 29."""
+
+
+def pauses(seconds: int) -> Iterator[float]:
+    """Between looks at a log for whoever waits for more of it: short at first, for what comes at once, and then a
+    second, since each is a read that costs; all together as long as said."""
+    left, pause = float(seconds), 0.1
+    while left > 0:
+        yield min(pause, left)
+        left, pause = left - pause, min(2 * pause, 1.0)
+
+
 def until(chunk: Chunk, end: int) -> Chunk:
     """The part of `chunk` before the log's offset `end`."""
     length = max(0, end - chunk.offset)
