@@ -29,7 +29,7 @@ def address_of_length(length: int) -> str:
 
 
 def packed(data: bytes) -> str:
-    return base64.b64encode(gzip.compress(data)).decode()
+    return base64.b64encode(gzip.compress(data, mtime=0)).decode()
 
 
 @dataclass(frozen=True)
