@@ -144,7 +144,7 @@ def _forget_task_definitions(account: Account, family: str) -> None:
 def _delete_log_groups(account: Account, stack: str) -> None:
     """A function that was at work when its log group went makes it again with its last line."""
     logs = account.session.client("logs")
-    for prefix in (f"{stack}-FunctionsLogGroup-", f"{stack}-SandboxLogGroup-", f"/aws/lambda/{stack}-"):
+    for prefix in (f"{stack}-FunctionsLogGroup-", f"{stack}-SandboxLogGroup-"):
         for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix):
             for group in page["logGroups"]:
                 logs.delete_log_group(logGroupName=group["logGroupName"])

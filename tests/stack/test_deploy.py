@@ -17,11 +17,12 @@ import pytest
 
 from filepath_sdk import Filepath
 from local.account import NOT_ITS_OWN, exports
+from local.containers import STACK_LABEL
 from local.engine import NoEngineError, find
 from local.home import CHECKOUT, Home
 from local.sandbox_choice import VARIABLE
 from local.stack import Stack
-from tests.stack.conftest import PASSWORD, free_ports
+from tests.stack.conftest import PASSWORD, eventually, free_ports
 
 STACK = "filepath-dev"
 
@@ -140,7 +141,8 @@ def test_a_deployment_is_made_used_changed_and_removed_without_a_trace(account: 
     assert pushed[0]["imageSizeInBytes"] > 50e6
 
     Stack(account.home).open_doors(STACK)
-    gate_env = {"FILEPATH_URL": url, "FILEPATH_API_KEY": key_of_a_member(account, url, invite)}
+    key = key_of_a_member(account, url, invite)
+    gate_env = {"FILEPATH_URL": url, "FILEPATH_API_KEY": key}
     gate = subprocess.run(
         [CHECKOUT / "gates" / "agents-sdk-e2e.sh"], env={**account.env, **gate_env},
         capture_output=True, text=True, timeout=600, check=False,
@@ -162,17 +164,47 @@ def test_a_deployment_is_made_used_changed_and_removed_without_a_trace(account: 
     assert "Nothing was removed" in refused.stderr
     assert account.outputs()
 
+    with Filepath(api_key=key, url=url, socket_url=account.home.socket_url) as member:
+        assert member.sessions.create().run("echo still here").exit_code == 0
+    assert running_containers(account) != []
     removed = account.make("undeploy", "ENV=dev", CONFIRM=STACK)
     assert removed.returncode == 0, removed.stdout + removed.stderr
-    assert holdings(account) == before
+    assert (holdings(account), running_containers(account)) == (before, [])
     again = account.make("undeploy", "ENV=dev", CONFIRM=STACK)
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+def running_containers(account: Account) -> list[str]:
+    return find(account.home).run("ps", "--quiet", "--filter", f"label={STACK_LABEL}={account.home.directory}").split()
 
 
 def found(pattern: str, text: str) -> str:
     match = re.search(pattern, text, re.MULTILINE)
     assert match, f"nothing like {pattern} in:\n{text}"
     return match[1]
+
+
+BROKEN = """
+Resources:
+  Policy:
+    Type: AWS::IAM::Policy
+    Properties: { PolicyName: a, Roles: [of-nobody], PolicyDocument: { Version: "2012-10-17", Statement: [] } }
+"""
+
+
+def test_a_stack_whose_creation_failed_is_explained_and_can_be_removed(account: Account) -> None:
+    cloudformation = account.client("cloudformation")
+    cloudformation.create_stack(StackName=STACK, TemplateBody=BROKEN, Capabilities=["CAPABILITY_IAM"])
+    eventually(
+        lambda: cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"],
+        lambda status: status == "ROLLBACK_COMPLETE",
+    )
+    refused = account.make("deploy", "ENV=dev")
+    assert refused.returncode != 0
+    for words in ("Nothing was changed", "can only be removed: make undeploy ENV=dev", "Policy (AWS::IAM::Policy)"):
+        assert words in refused.stderr, refused.stdout + refused.stderr
+    removed = account.make("undeploy", "ENV=dev", CONFIRM=STACK)
+    assert removed.returncode == 0, removed.stdout + removed.stderr
 
 
 def test_problems_are_told_at_once_and_nothing_is_changed(account: Account, tmp_path: Path) -> None:
