@@ -35,7 +35,14 @@ class Cluster:
         events = self._emulator.client("events")
         function = self._emulator.function(PRINTS_EVENT)
         pattern = {"source": ["aws.ecs"], "detail": {"clusterArn": [self._arn], "lastStatus": ["STOPPED"]}}
-        events.put_rule(Name=self.name, EventPattern=json.dumps(pattern))
+        rule = events.put_rule(Name=self.name, EventPattern=json.dumps(pattern))["RuleArn"]
+        self._emulator.client("lambda").add_permission(
+            FunctionName=function,
+            StatementId="events",
+            Action="lambda:InvokeFunction",
+            Principal="events.amazonaws.com",
+            SourceArn=rule,
+        )
         events.put_targets(Rule=self.name, Targets=[{"Id": "f", "Arn": function}])
 
     def run(self, **wanted: Any) -> dict[str, Any]:
