@@ -10,6 +10,8 @@ from pathlib import Path
 
 from deploy.environment import CHECKOUT, TEMPLATE
 from deploy.failure import Failure
+from gates import layer
+from gates.template import ARCHITECTURES, architectures, read_template
 
 
 def build(environment: Mapping[str, str], runtime: str) -> Path:
@@ -25,6 +27,14 @@ def build(environment: Mapping[str, str], runtime: str) -> Path:
     if done.returncode:
         raise Failure(f"`sam build` failed:\n{done.stdout.strip()}")
     return folder / "build" / "template.yaml"
+
+
+def misfits_of(built: Path, runtime: str) -> list[str]:
+    """What Lambda could not load, which is seen only at the first call: a runtime older than the layer's wheels."""
+    site, version = built.parent / "CommonLayer" / "python", runtime.removeprefix("python")
+    machines = [ARCHITECTURES[name].rstrip("-") for name in architectures(read_template(CHECKOUT))]
+    found = (misfit for machine in machines for misfit in layer.misfits(site, version, machine))
+    return [f"{path.relative_to(site)} {message}" for path, message in found]
 
 
 def has_python(version: str) -> bool:

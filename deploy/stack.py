@@ -69,9 +69,10 @@ class Stack:
 
     def physical(self, logical: str) -> str | None:
         """The name that a resource of the template got, while the stack holds it."""
-        return next(
-            (item["PhysicalResourceId"] for item in self.resources() if item["LogicalResourceId"] == logical), None
-        )
+        # A creation that failed leaves its table and bucket (DELETE_SKIPPED), and lists what it has taken back.
+        held = (item for item in self.resources() if item["ResourceStatus"] != "DELETE_COMPLETE")
+        named = {item["LogicalResourceId"]: item.get("PhysicalResourceId") for item in held}
+        return named.get(logical) or None
 
     def obstacle(self, environment: Environment) -> str | None:
         """Why it cannot be deployed to as it is, or None where it can."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy import buckets, cost, preflight
 from deploy.account import Account
-from deploy.build import build
+from deploy.build import build, misfits_of
 from deploy.environment import Environment, template_defaults
 from deploy.failure import Failure
 from deploy.holdings import holdings
@@ -42,6 +42,8 @@ def up(environment: Environment, wishes: Wishes) -> None:
     image = _image(parameters, wishes)
     print("Building the functions and the layer")
     built = build(account.environment(), parameters["PythonRuntime"])
+    for misfit in misfits_of(built, parameters["PythonRuntime"]):
+        print(f"Note: of the layer, {misfit}")
 
     # Nothing runs until a session is made: the repository comes with the stack, so the first image follows it. Later
     # the image goes first, so that no task definition names one that is not there.
@@ -97,7 +99,15 @@ def _tell(account: Account, stack: Stack, *, is_new: bool) -> None:
     if is_new and parameters["SignUp"] == "invite":
         invite = ask(account, outputs["OperatorFunction"], {"action": "invite"})["invite"]
         print(f"\nThe first invite, good for one account: {invite}")
+    print(f"\nMore invites, and credits for an account (the README has the payloads):\n{_operator(outputs)}")
     _tell_cost(stack)
+
+
+def _operator(outputs: dict[str, str]) -> str:
+    return (
+        f"aws lambda invoke --function-name {outputs['OperatorFunction']} --cli-binary-format raw-in-base64-out"
+        """ --payload '{"action": "invite"}' /dev/stdout"""
+    )
 
 
 def _address(pattern: str, api: str, account: Account, outputs: dict[str, str]) -> str:
