@@ -207,6 +207,38 @@ def test_a_stack_whose_creation_failed_is_explained_and_can_be_removed(account: 
     assert removed.returncode == 0, removed.stdout + removed.stderr
 
 
+DATA = """
+Resources:
+  Table:
+    Type: AWS::DynamoDB::Table
+    DeletionPolicy: Retain
+    Properties:
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{ AttributeName: pk, AttributeType: S }]
+      KeySchema: [{ AttributeName: pk, KeyType: HASH }]
+  Bucket: { Type: AWS::S3::Bucket, DeletionPolicy: Retain }
+"""
+
+
+@pytest.mark.parametrize("keep", ["data", ""])
+def test_table_and_bucket_stay_where_their_owner_wants_to_keep_them(account: Account, keep: str) -> None:
+    cloudformation, dynamodb, s3 = (account.client(name) for name in ("cloudformation", "dynamodb", "s3"))
+    cloudformation.create_stack(StackName=STACK, TemplateBody=DATA)
+    eventually(lambda: dynamodb.list_tables()["TableNames"] and s3.list_buckets()["Buckets"])
+    (table,), (bucket,) = dynamodb.list_tables()["TableNames"], s3.list_buckets()["Buckets"]
+    s3.put_object(Bucket=bucket["Name"], Key="output", Body=b"kept")
+    removed = account.make("undeploy", "ENV=dev", CONFIRM=STACK, KEEP=keep)
+    assert removed.returncode == 0, removed.stdout + removed.stderr
+    assert cloudformation.describe_stacks()["Stacks"] == []
+    if not keep:
+        assert dynamodb.list_tables()["TableNames"] + s3.list_buckets()["Buckets"] == []
+        return
+    assert f"Kept, and paid for until you delete them: table {table}, bucket {bucket['Name']}" in removed.stdout
+    s3.delete_object(Bucket=bucket["Name"], Key="output")
+    s3.delete_bucket(Bucket=bucket["Name"])
+    dynamodb.delete_table(TableName=table)
+
+
 def test_problems_are_told_at_once_and_nothing_is_changed(account: Account, tmp_path: Path) -> None:
     before = holdings(account)
     path = f"{tmp_path}:{account.env['PATH']}"
