@@ -12,6 +12,7 @@ from local.mends import (
     call_record,
     callbacks,
     cluster_condition,
+    cold_starts,
     definitions,
     executions,
     failing_calls,
@@ -36,6 +37,7 @@ def apply(home: Home) -> None:
     service_roles.apply()  # before the callbacks, which tell a state what became of its invocation
     callbacks.apply()
     cluster_condition.apply()
+    cold_starts.apply()
     definitions.apply()
     executions.apply()
     layers.apply(home.layers)
