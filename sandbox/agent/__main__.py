@@ -137,6 +137,8 @@ async def _live(settings: Settings) -> int:
 
 def main() -> int:
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    # What the format does not show is not asked of the system for each line either.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("websockets").setLevel(logging.WARNING)
     try:
         settings = take()
