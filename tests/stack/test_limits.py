@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
 from filepath_sdk import Filepath
 from local import sandbox_choice
 from local.containers import PROCESSES, STACK_LABEL
-from tests.stack.conftest import RunningStack
+from tests.stack.conftest import RunningStack, agent_pid, eventually
 
 in_containers = pytest.mark.parametrize("sandboxes", ["containers"], indirect=True, scope="session")
 
@@ -58,6 +61,27 @@ LIMITS = """
 cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max 2>/dev/null || {
   cd /sys/fs/cgroup && cat pids/pids.max cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us
 }"""
+
+
+@in_containers
+def test_a_task_whose_sandbox_was_killed_for_memory_is_lost_for_that_reason(stack: RunningStack, fp: Filepath) -> None:
+    with fp.sessions.create(cpu=256, memory=512) as session:
+        task = session.start(f"echo begun; until [ -e go ]; do sleep 0.1; done; {EATS}")
+        next(event for event in task.events() if getattr(event, "data", b""))
+        agent = Path(f"/proc/{agent_pid(session.id)}")
+        # Otherwise the kernel takes what the command starts, which asks for the memory.
+        (agent / "oom_score_adj").write_text("1000")
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with suppress(OSError):  # gone in between
+                if f"\nPPid:\t{agent.name}\n" in status.read_text():
+                    status.with_name("oom_score_adj").write_text("0")
+        (agent / "root/workspace/go").touch()
+        result = task.wait(120)
+        ended = eventually(session.refresh, lambda info: info.status == "closed")
+
+    assert (result.status, result.reason, result.exit_code, result.signal) == ("lost", "oom", None, None)
+    assert result.credits_charged == 1
+    assert ended.reason == "oom"
 
 
 @in_containers
