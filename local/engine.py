@@ -15,6 +15,7 @@ import re
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,7 +145,7 @@ def _called(
     try:
         return subprocess.run(
             command, env=dict(environment), input=given if given is not None else "", text=True, capture_output=True,
-            timeout=seconds, check=False,
+            timeout=seconds, check=False, cwd=tempfile.gettempdir(),  # where conmon leaves a file at an OOM kill
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise EngineFailedError(f"{' '.join(command[:2])} did not answer in {seconds:.0f} s") from None
