@@ -7,9 +7,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 
 from agent import VERSION, environment, memory, privileges
+from agent.background import Background
 from agent.connection import CallFailedError, Connection, PlatformGoneError, RefusedError, SessionClosedError
 from agent.processes import Processes
 from agent.progress import Inbox, Progress
@@ -39,6 +40,7 @@ class Agent:
         )
         self._inbox = Inbox(self._instance, self._noted)
         self._connection = Connection(settings, self._instance, self._hello, self._greeted, self._notified)
+        self._background = Background(self._processes, self._connection, settings.timing)
         self._tasks = Tasks(
             self._connection,
             self._processes,
@@ -51,19 +53,22 @@ class Agent:
         """The exit code."""
         self._inbox.open()
         self._leave_on_signals()
-        connected = asyncio.create_task(self._connection.run())
-        beating = asyncio.create_task(self._beat())
         leaving = asyncio.create_task(self._leave_when_asked())
-        await asyncio.wait({connected, beating, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        working = [asyncio.create_task(work) for work in self._work()]
+        await asyncio.wait({leaving, *working}, return_when=asyncio.FIRST_COMPLETED)
         if not leaving.done():
             await self._tasks.abandon(self._settings.timing.shutdown_seconds)
         await self._processes.kill_all()
-        for task in (connected, beating, leaving):
+        for task in (leaving, *working):
             task.cancel()
-        ends = await asyncio.gather(connected, beating, leaving, return_exceptions=True)
+        ends = await asyncio.gather(leaving, *working, return_exceptions=True)
         await self._connection.close()
         self._inbox.close()
         return self._exit_code(ends)
+
+    def _work(self) -> tuple[Coroutine[None, None, None], ...]:
+        """What goes on for as long as the agent lives. The first that ends, ends it."""
+        return (self._connection.run(), self._beat(), self._background.watch(), self._background.report())
 
     def _leave_on_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,6 +97,7 @@ class Agent:
         if not self._heartbeat_seconds.done():
             self._heartbeat_seconds.set_result(reply.get("heartbeatSeconds", 30))
         self._tasks.begin(reply)
+        self._background.begin(reply)
         self._heed(reply.get("stop", []), [task for task in reply.get("tasks", []) if task.get("signal")])
 
     def _notified(self, message: Request) -> None:

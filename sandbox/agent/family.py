@@ -64,6 +64,13 @@ def members(leader: int, mark: int | None, leaders: Collection[int]) -> list[Rel
     return _living(relations, roots | _roots(leader, mark, leaders))
 
 
+def strays(commands: Collection[tuple[int, int | None]]) -> list[Relation]:
+    """The living descendants of the agent that belong to none of these commands, each told by its first process and
+    its mark."""
+    roots = _stray_roots(commands)
+    return _living(_all(), roots | _stray_roots(commands)) if roots else []
+
+
 def descendants() -> list[Relation]:
     """All living descendants of the agent."""
     return _living(_all(), set(_children()))
@@ -73,6 +80,15 @@ def _roots(leader: int, mark: int | None, leaders: Collection[int]) -> set[int]:
     """The agent's children that the command's other processes descend from."""
     own = {leader} if leader in leaders else set()
     return own | {pid for pid in _children() if pid not in leaders and _belongs(pid, leader, mark)}
+
+
+def _stray_roots(commands: Collection[tuple[int, int | None]]) -> set[int]:
+    leaders = {leader for leader, _ in commands}
+    return {
+        pid
+        for pid in _children()
+        if pid not in leaders and not any(_belongs(pid, leader, mark) for leader, mark in commands)
+    }
 
 
 def _belongs(pid: int, leader: int, mark: int | None) -> bool:

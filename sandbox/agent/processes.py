@@ -58,6 +58,11 @@ class Processes:
         # A thread other than the first: see User.worn_by_this_thread().
         self._starter = ThreadPoolExecutor(1, "starter")
         self._running: dict[int, Process] = {}
+        self._attended: set[Process] = set()
+        self.busy = asyncio.Event()
+        """Set while a command runs, or is being ended."""
+        self.idle = asyncio.Event()
+        self.idle.set()
         self._loop = asyncio.get_running_loop()
         self._next_reap: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_signal_handler(signal.SIGCHLD, self._reap)
@@ -79,6 +84,36 @@ class Processes:
                     for relation in left:
                         _send(relation.pid, signal.SIGKILL)
                     await self.next_reap()
+
+    def dismiss(self, process: Process) -> None:
+        """The command is over: what is left of it counts as left behind."""
+        self._attended.discard(process)
+        if not self._attended:
+            self.busy.clear()
+            self.idle.set()
+
+    def leftovers(self) -> list[family.Relation]:
+        """What commands that are over have left running."""
+        return family.strays([(process.pid, process.mark) for process in self._attended])
+
+    async def end_leftovers(self, grace_seconds: float) -> None:
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            self._signal_leftovers(number)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                while self.leftovers():
+                    await self.next_reap()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SWEEP_SECONDS):
+                while self._signal_leftovers(signal.SIGKILL):
+                    await self.next_reap()
+
+    def _signal_leftovers(self, number: int) -> int:
+        """How many there were."""
+        left = self.leftovers()
+        for relation in left:
+            _send(relation.pid, number)
+        return len(left)
 
     def family_of(self, leader: int, mark: int | None) -> list[family.Relation]:
         return family.members(leader, mark, self._running.keys())
@@ -103,6 +138,9 @@ class Processes:
             pipes = Pipes(stdout.take_read_end(), stderr.take_read_end(), sink, self._quiet)
         process = Process(pid, mark, pipes, self, grace_seconds)
         self._running[pid] = process
+        self._attended.add(process)
+        self.busy.set()
+        self.idle.clear()
         return process
 
     def _start(
@@ -153,7 +191,7 @@ class Process:
     def __init__(self, pid: int, mark: int | None, pipes: Pipes, processes: Processes, grace_seconds: float) -> None:
         self.pid = pid
         self.pipes = pipes
-        self._mark = mark
+        self.mark = mark
         self._processes = processes
         self._grace = grace_seconds
         self._loop = asyncio.get_running_loop()
@@ -236,7 +274,7 @@ class Process:
                 _send(relation.pid, number)
 
     def _family(self) -> list[family.Relation]:
-        return self._processes.family_of(self.pid, self._mark)
+        return self._processes.family_of(self.pid, self.mark)
 
 
 class _Pipe:

@@ -25,6 +25,10 @@ class Timing:
     gone_seconds: float = 10 * 60
     shutdown_seconds: float = 25
     """ECS kills what is still there 30 s after SIGTERM."""
+    settle_seconds: float = 1
+    """How long processes may outlive the last running command before they count as left behind."""
+    report_seconds: float = 60
+    """How often those are reported: each started minute is charged."""
     quiet_seconds: float = 0.1
     """How long output may pause, after the command's end, before a child that still holds the pipe is let go."""
 

@@ -139,6 +139,7 @@ class Task:
                 reports.create_task(self._delivery.run())
                 reports.create_task(self._progress.run())
                 end = self._admitted(await process.end())
+                self._processes.dismiss(process)
                 self._inbox.read()  # what the command wrote last must not come after its exit
                 self._progress.finish()
                 self._delivery.finish()
@@ -159,6 +160,7 @@ class Task:
         if self._process:
             self._process.terminate("cancelled")
             await self._process.ended_with_all_of_it()
+            self._processes.dismiss(self._process)
 
     # What the platform is told
 

@@ -88,6 +88,7 @@ class PlatformPeer:
         self.hello: Params = {}
         """More fields for the reply to hello."""
         self.heartbeat: Params = {}
+        self.background: Params = {}
         self.stopped: set[str] = set()
         """Tasks that the platform is done with."""
         self.watched = True
@@ -233,6 +234,8 @@ class PlatformPeer:
             }
         if received.method == "heartbeat":
             return {"stop": [], "signals": [], **self.heartbeat}
+        if received.method == "background":
+            return {"stop": False, "reason": None, **self.background}
         workflow_id = received.params["workflowId"]
         log = self.logs[workflow_id]
         reply = self._record(log, received)

@@ -38,6 +38,7 @@ def test_hello_makes_the_session_ready_and_wakes_its_machine(ada: Person, wire: 
         "env": {"A": "b"},
         "heartbeatSeconds": 30,
         "graceSeconds": 5,
+        "backgroundSeconds": 300,
         "outputLimitBytes": 1024**3,
         "stop": [],
         "tasks": [],

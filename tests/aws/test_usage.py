@@ -55,6 +55,16 @@ def test_what_was_spent_is_told_by_day_session_and_key(ada: Person, clock: Clock
     assert shown(by["key"], "keyId").keys() == keys
 
 
+def test_what_tasks_leave_running_is_told_of_its_session_and_is_no_task(ada: Person) -> None:
+    sandbox = ada.ready()
+    spend(ada, sandbox, 2)
+    told = {"number": 1, "processes": 1, "active": True, "elapsedMs": 61_000, "stopped": None}
+    sandbox.socket.call("background", **told)
+    answer = ada.get("/api/usage?groupBy=session").body
+    assert shown(answer, "sessionId") == {sandbox.session_id: (4, 1)}
+    assert answer["total"] == ada.money.charged == 4
+
+
 def shown(answer: dict[str, Any], name: str) -> dict[str, tuple[int, int]]:
     return {row[name]: (row["credits"], row["tasks"]) for row in answer["rows"]}
 

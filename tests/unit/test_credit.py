@@ -11,11 +11,17 @@ from filepath.credit import Account
 
 TIMEOUTS = st.integers(1, 86_400)
 RUNS = st.none() | st.integers(0, 100_000_000)
+STEPS = st.one_of(
+    st.tuples(st.just("grant"), st.integers(1, 1000)),
+    st.tuples(st.just("background"), st.none()),
+    st.tuples(TIMEOUTS, RUNS),
+)
 
 
-@given(st.lists(st.one_of(st.tuples(st.just("grant"), st.integers(1, 1000)), st.tuples(TIMEOUTS, RUNS)), max_size=30))
+@given(st.lists(STEPS, max_size=30))
 def test_granted_is_charged_and_held_and_available_after_any_sequence(steps: list[tuple[object, int | None]]) -> None:
-    """Movements are made on the conditions that the table makes them on: a hold needs credits, a settling its hold."""
+    """Movements are made on the conditions that the table makes them on: a hold and a charge need
+    credits, a settling its hold."""
     account, holds = Account(), []
     for kind, amount in steps:
         if kind == "grant":
@@ -24,6 +30,9 @@ def test_granted_is_charged_and_held_and_available_after_any_sequence(steps: lis
         elif isinstance(kind, int) and account.available >= credit.hold_for(kind):
             account = account.moved(credit.hold(credit.hold_for(kind)))
             holds.append((credit.hold_for(kind), amount))
+        elif kind == "background":
+            if account.available >= 1:
+                account = account.moved(credit.charge(1))
         elif holds:
             held, run_ms = holds.pop(0)
             account = account.moved(credit.settle(held, credit.charge_for(run_ms, held)))

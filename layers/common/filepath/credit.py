@@ -1,7 +1,8 @@
 """Credits: what a task may cost, what it did cost, and what an account then has. Pure.
 
 A credit is one started minute of one running task. It is held when the task is submitted and settled once, when the
-task is over: `granted = charged + held + available`, and none of them ever below zero.
+task is over. What tasks leave running is charged as each minute of it begins. Always `granted = charged + held +
+available`, and none of them is ever below zero.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ def hold(credits: int) -> Movement:
 
 def settle(held: int, charged: int) -> Movement:
     return Movement(charged=charged, held=-held, available=held - charged)
+
+
+def charge(credits: int) -> Movement:
+    """Of what nobody held."""
+    return Movement(charged=credits, available=-credits)
 
 
 def hold_for(timeout_seconds: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from filepath import clock, ids
+from filepath.background import Background
 from filepath.protocol import EVENT_LIMIT, Chunk, notification, text_or_base64
 from filepath.session import Session
 from filepath.task import Task
@@ -53,8 +54,19 @@ def task_changed(task: Task, now: int) -> str:
 
 def session_changed(session: Session, now: int) -> str:
     workflow_id = ids.session_workflow_id(session.session_id)
-    details = {"status": session.status, "reason": session.reason, "seq": now}
+    details: dict[str, Any] = {"status": session.status, "reason": session.reason, "seq": now}
+    if session.background.report:
+        details["background"] = _background(session.background)
     return _event(workflow_id, session.session_id, "session", now, **details)
+
+
+def _background(background: Background) -> dict[str, Any]:
+    return {
+        "processes": background.processes,
+        "since": None if background.since is None else clock.iso(background.since),
+        "creditsCharged": background.charged,
+        "stoppedReason": background.stopped,
+    }
 
 
 def _event(workflow_id: str, session_id: str, kind: str, now: int, **details: Any) -> str:

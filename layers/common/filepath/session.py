@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from filepath.background import Background
+
 
 class SessionStatus(StrEnum):
     STARTING = "starting"
@@ -93,6 +95,8 @@ class Session:
     memory: int
     idle_seconds: int
     max_age_seconds: int
+    background_seconds: int = 300
+    background: Background = field(default_factory=Background)
     name: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     open_tasks: frozenset[str] = frozenset()

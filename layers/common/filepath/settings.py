@@ -39,6 +39,7 @@ class Settings:
     sandboxes_per_stack: int
     retention_days: int
     output_limit_bytes: int
+    background_seconds: int
     start_timeout_seconds: int
 
     @classmethod
@@ -73,6 +74,7 @@ class Settings:
             sandboxes_per_account=int(environ.get("SANDBOXES_PER_ACCOUNT", "0")),
             sandboxes_per_stack=int(environ.get("SANDBOXES_PER_STACK", "0")),
             retention_days=int(environ.get("RETENTION_DAYS", "30")),
+            background_seconds=int(environ.get("BACKGROUND_SECONDS", "300")),
             output_limit_bytes=int(environ.get("OUTPUT_LIMIT_BYTES", str(1024**3))),
             start_timeout_seconds=int(environ.get("START_TIMEOUT_SECONDS", "300")),
         )

@@ -16,7 +16,7 @@ LONGEST_DAYS = 366
 
 @dataclass(frozen=True)
 class Charge:
-    """One task's, when it was over."""
+    """One task's, when it was over, or a minute's of what a session's tasks left running."""
 
     at: int
     workflow_id: str
@@ -38,7 +38,7 @@ def rows(charges: Iterable[Charge], group_by: Group) -> list[Row]:
     for charge in charges:
         group = _group(charge, group_by)
         row = sums.get(group, Row(group))
-        sums[group] = Row(group, row.credits + charge.credits, row.tasks + 1)
+        sums[group] = Row(group, row.credits + charge.credits, row.tasks + ids.is_task(charge.workflow_id))
     return sorted(sums.values(), key=lambda row: row.group or "")
 
 

@@ -49,6 +49,11 @@ def settled(user_id: str, hold: int, charged: int) -> Update:
     return _moved(user_id, credit.settle(hold, charged), "#held >= :hold", {"hold": hold})
 
 
+def charged(user_id: str, credits: int) -> Update:
+    """Of what is not held. Refused where there are not so many."""
+    return _moved(user_id, credit.charge(credits), "#available >= :credits", {"credits": credits})
+
+
 def granted(user_id: str, credits: int) -> Update:
     return _moved(user_id, credit.grant(credits), "attribute_exists(pk)", {})
 
@@ -63,7 +68,7 @@ def charges(user_id: str, begin: int, end: int) -> Iterator[Charge]:
     """The ledger's, from one moment up to another that is not in it."""
     first, last = (keys.ledger_entry(user_id, moment, "")["sk"] for moment in (begin, end))
     for item in table.query_all(keys.user_partition(user_id), prefix="LEDGER#", start=first, end=last):
-        if item["kind"] == "charge":
+        if item["kind"] in {"charge", "background"}:
             yield Charge(item["at"], item["reference"], -item["credits"], item.get("keyId"))
 
 

@@ -13,6 +13,7 @@ from filepath import ids
 from filepath.aws import credits, keys, records, table
 from filepath.aws.idempotency import IdempotencyKey, kept
 from filepath.aws.table import ConditionFailed, Delete, Item, Key, Put, TransactionRefused, Update, Write
+from filepath.background import Background
 from filepath.errors import InsufficientCredits, QuotaExceeded
 from filepath.session import (
     OPEN,
@@ -66,6 +67,7 @@ def create(
             {
                 **keys.session(session.session_id),
                 **records.item_of(session),
+                "background": None,  # until there is any
                 "ownerPk": f"{session.user_id}#sessions",
                 "ownerSk": session.session_id,
                 "livePk": keys.LIVE_SESSIONS,
@@ -169,6 +171,30 @@ def heard(session_id: str, now: int) -> Session | None:
         condition="attribute_exists(pk) AND attribute_not_exists(#gone)",
         set={"lastHeard": now},
     )
+
+
+def left_running(session: Session, now_known: Background, now: int) -> bool:
+    """Keeps what its agent told of what tasks left running, and charges what that adds, in one. False where it cannot
+    be so any more: the session ends, another report came first, or the credits are gone."""
+    before = session.background
+    seen = "#background.#report = :report" if before.report else "attribute_not_exists(#background)"
+    writes: list[Write] = [
+        Update(
+            keys.session(session.session_id),
+            condition=f"#status = :ready AND {seen}",
+            set={"background": records.item_of(now_known), "lastHeard": now},
+            values={"ready": SessionStatus.READY, **({"report": before.report} if before.report else {})},
+        )
+    ]
+    if paid := now_known.charged - before.charged:
+        workflow_id = ids.session_workflow_id(session.session_id)
+        writes.append(credits.charged(session.user_id, paid))
+        writes.append(credits.entered(session.user_id, now, workflow_id, "background", -paid))
+    try:
+        table.transact(writes)
+    except TransactionRefused:
+        return False
+    return True
 
 
 # Waiting and waking
@@ -291,5 +317,6 @@ def _session(item: Item) -> Session:
     arguments = records.fields_of(Session, item)
     arguments["status"] = SessionStatus(item["status"])
     arguments |= {name: Reason(item[name]) for name in ("reason", "gone") if name in item}
+    arguments |= {"background": Background(**records.fields_of(Background, item.get("background", {})))}
     arguments |= {"wake_state": WaitState(item["wakeState"])} if "wakeState" in item else {}
     return Session(**arguments)

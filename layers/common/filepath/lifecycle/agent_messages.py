@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from filepath import clock, events, ids
-from filepath.aws import executions, logs, sessions, sockets, tasks
+from filepath.aws import credits, executions, logs, sessions, sockets, tasks
 from filepath.aws.connections import AgentConnection
-from filepath.errors import SessionClosed
+from filepath.background import Report, after
+from filepath.errors import SessionClosed, Unavailable
 from filepath.lifecycle import task_steps
 from filepath.output import until
 from filepath.protocol import (
@@ -31,6 +32,8 @@ from filepath.task import GRACE_SECONDS, Task
 
 HEARTBEAT_SECONDS = 30
 _MESSAGE_CHARS = 1000
+_TRIES = 5
+"""Each time credits or the session may have changed between what was read and the write."""
 
 _STOP: Params = {"stop": True}
 
@@ -65,6 +68,7 @@ def hello(connection: AgentConnection, params: Params) -> Params:
         "env": sessions.environment(session.session_id),
         "heartbeatSeconds": HEARTBEAT_SECONDS,
         "graceSeconds": GRACE_SECONDS,
+        "backgroundSeconds": session.background_seconds,
         "outputLimitBytes": settings().output_limit_bytes,
         "stop": sorted(known - session.open_tasks),
         "tasks": _brought_up_to_date(session, known),
@@ -168,6 +172,24 @@ def exit_(connection: AgentConnection, params: Params) -> Params:
     return {**_STOP, "stored": log.stored, "accepted": True}
 
 
+def background(connection: AgentConnection, params: Params) -> Params:
+    """What finished tasks left running is kept and charged; the answer says whether it is to end. No activity."""
+    report = Report.of(params)
+    for _ in range(_TRIES):
+        session = sessions.get(connection.session_id)
+        if session is None or session.gone is not None:
+            raise SessionClosed("This session has ended. End the sandbox.")
+        known = session.background
+        if report.number > known.report and session.takes_tasks:
+            now, available = clock.now_ms(), credits.account(session.user_id).available
+            known = after(known, report, available, session.background_seconds, now)
+            if not sessions.left_running(session, known, now):
+                continue
+            _tell_session(session.session_id)
+        return {"stop": known.must_stop, "reason": known.stopped}
+    raise Unavailable("Too many changes to this account at once. Send the same message again in a moment.")
+
+
 _HANDLERS: Mapping[str, Callable[[AgentConnection, Params], Params]] = {
     "hello": hello,
     "heartbeat": heartbeat,
@@ -176,6 +198,7 @@ _HANDLERS: Mapping[str, Callable[[AgentConnection, Params], Params]] = {
     "ended": ended,
     "exit": exit_,
     "progress": progress,
+    "background": background,
 }
 
 

@@ -28,6 +28,9 @@ class CreateSession(Model):
     """After so long without a task, or a keep-alive, it closes by itself."""
     max_age_seconds: Annotated[int, Field(ge=60, le=2_592_000)] = 604_800
     """After so long it closes whatever runs in it."""
+    background_seconds: Annotated[int, Field(ge=0, le=2_592_000, examples=[300])] | None = None
+    """For so long what finished tasks leave running may go on while no task runs, for a credit each started minute; 0
+    ends it at once. At most `maxAgeSeconds`; 300, unless the stack's owner says otherwise."""
     metadata: Metadata = {}
 
 
@@ -78,6 +81,16 @@ def _check_size(request: CreateSession) -> None:
         )
 
 
+def _background_seconds(request: CreateSession) -> int:
+    if request.background_seconds is None:
+        return min(settings().background_seconds, request.max_age_seconds)
+    if request.background_seconds > request.max_age_seconds:
+        raise InvalidRequest(
+            "backgroundSeconds must not be over maxAgeSeconds.", details={"field": "backgroundSeconds"}
+        )
+    return request.background_seconds
+
+
 def _new(context: Context, request: CreateSession) -> Session:
     return Session(
         session_id=ids.session_id(context.now, clock.entropy()),
@@ -89,6 +102,7 @@ def _new(context: Context, request: CreateSession) -> Session:
         memory=request.memory,
         idle_seconds=request.idle_timeout_seconds,
         max_age_seconds=request.max_age_seconds,
+        background_seconds=_background_seconds(request),
         name=request.name,
         metadata=request.metadata,
     )

@@ -59,7 +59,8 @@ class Usage(Model):
 def get_usage(context: Context, request: GetUsage) -> Usage:
     """Credits charged in a period, by day, session or key.
 
-    A task counts on the day on which it was over. What is held for tasks that are not over is in `GET /api/credits`.
+    A task counts on the day on which it was over; what tasks left running, minute by minute and for no key. What is
+    held for tasks that are not over is in `GET /api/credits`.
     """
     first, last = (None if day is None else date.fromisoformat(day) for day in (request.first, request.last))
     try:

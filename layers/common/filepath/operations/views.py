@@ -20,6 +20,19 @@ from filepath.session import Session, SessionStatus
 from filepath.task import Task, TaskStatus
 
 
+class BackgroundView(Model):
+    """What finished tasks left running in the sandbox."""
+
+    processes: Annotated[int, Field(examples=[0])]
+    """As the sandbox told last, which it does each minute while no task runs."""
+    since: Moment | None = None
+    """When that began to be counted; null while a task runs, or when nothing is left."""
+    credits_charged: Annotated[int, Field(examples=[0])]
+    """One for each started minute of such times, added up over the session."""
+    stopped_reason: str | None = None
+    """Why it was ended: `background_limit` or `insufficient_credits`."""
+
+
 class SessionView(Model):
     session_id: SessionId
     workflow_id: SessionWorkflowId
@@ -31,7 +44,9 @@ class SessionView(Model):
     memory: Annotated[int, Field(examples=[2048])]
     idle_timeout_seconds: Annotated[int, Field(examples=[86_400])]
     max_age_seconds: Annotated[int, Field(examples=[604_800])]
+    background_seconds: Annotated[int, Field(examples=[300])]
     metadata: Metadata
+    background: BackgroundView
     open_tasks: list[WorkflowId]
     idle_deadline: Moment | None = None
     created_at: Moment
@@ -78,12 +93,24 @@ def session_view(session: Session) -> SessionView:
         memory=session.memory,
         idle_timeout_seconds=session.idle_seconds,
         max_age_seconds=session.max_age_seconds,
+        background_seconds=session.background_seconds,
         metadata=dict(session.metadata),
+        background=_background(session),
         open_tasks=sorted(session.open_tasks),
         idle_deadline=_moment(session.idle_deadline()),
         created_at=iso(session.created_at),
         ready_at=_moment(session.ready_at),
         closed_at=_moment(session.closed_at),
+    )
+
+
+def _background(session: Session) -> BackgroundView:
+    told, lives = session.background, session.gone is None and not session.is_over
+    return BackgroundView(
+        processes=told.processes if lives else 0,
+        since=_moment(told.since) if session.takes_tasks else None,
+        credits_charged=told.charged,
+        stopped_reason=told.stopped,
     )
 
 

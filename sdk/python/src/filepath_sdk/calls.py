@@ -152,6 +152,7 @@ def create_session(
     env: Mapping[str, str] | None,
     idle_timeout: int | None,
     max_age: int | None,
+    background: int | None,
     metadata: Mapping[str, str] | None,
 ) -> Call[SessionInfo]:
     body = _present(
@@ -161,6 +162,7 @@ def create_session(
         env=dict(env) if env else None,
         idleTimeoutSeconds=idle_timeout,
         maxAgeSeconds=max_age,
+        backgroundSeconds=background,
         metadata=dict(metadata) if metadata else None,
     )
     return Call("POST", "/api/orchestrator/session", SessionInfo.of, body=body, creates=True)

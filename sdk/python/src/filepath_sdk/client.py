@@ -123,12 +123,13 @@ class Sessions:
         env: Mapping[str, str] | None = None,
         idle_timeout: int | None = None,
         max_age: int | None = None,
+        background: int | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Session:
         """Returns while the sandbox still starts: commands can be submitted at once. `cpu` in units of 1/1024 vCPU,
-        `memory` in MB, times in seconds.
+        `memory` in MB, times in seconds; `background`: how long what commands leave running may go on without one.
         """
-        call = calls.create_session(name, cpu, memory, env, idle_timeout, max_age, metadata)
+        call = calls.create_session(name, cpu, memory, env, idle_timeout, max_age, background, metadata)
         return Session(self._deployment, complete(self._deployment.send(call)))
 
     def handle(self, session_id: str) -> Session:

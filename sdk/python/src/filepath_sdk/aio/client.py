@@ -124,13 +124,15 @@ class AsyncSessions:
         env: Mapping[str, str] | None = None,
         idle_timeout: int | None = None,
         max_age: int | None = None,
+        background: int | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Opening[AsyncSession]:
         """To be awaited, or entered: `async with fp.sessions.create() as session`. Returns while the sandbox still
-        starts: commands can be submitted at once. `cpu` in units of 1/1024 vCPU, `memory` in MB, times in seconds.
+        starts: commands can be submitted at once. `cpu` in units of 1/1024 vCPU, `memory` in MB, times in seconds;
+        `background`: how long what commands leave running may go on without one.
         Cancelled midway, what was made is closed.
         """
-        call = calls.create_session(name, cpu, memory, env, idle_timeout, max_age, metadata)
+        call = calls.create_session(name, cpu, memory, env, idle_timeout, max_age, background, metadata)
         return self._opening(call, undo=lambda made: calls.close_session(made.id))
 
     def handle(self, session_id: str) -> AsyncSession:

@@ -12,20 +12,29 @@ from filepath_sdk.cli.printing import print_json, print_rows
 
 
 @sessions_app.command("create")
-def create_session(
+def create_session(  # noqa: PLR0917 - each is an option of the command
     name: Annotated[str | None, typer.Option(metavar="NAME")] = None,
     cpu: Annotated[int | None, typer.Option(help="CPU units, 1024 to a vCPU.")] = None,
     memory: Annotated[int | None, typer.Option(help="MB.")] = None,
     env: Pairs = None,
     idle_timeout: Annotated[int | None, typer.Option("--idle-timeout", metavar="SECONDS")] = None,
     max_age: Annotated[int | None, typer.Option("--max-age", metavar="SECONDS")] = None,
+    background: Annotated[
+        int | None, typer.Option(metavar="SECONDS", help="How long what commands leave running may go on without one.")
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Open a session and print its id. It takes commands at once, though its sandbox may still start."""
     with connect(url) as fp:
         session = fp.sessions.create(
-            name, cpu=cpu, memory=memory, env=environment(env), idle_timeout=idle_timeout, max_age=max_age
+            name,
+            cpu=cpu,
+            memory=memory,
+            env=environment(env),
+            idle_timeout=idle_timeout,
+            max_age=max_age,
+            background=background,
         )
     print_json(session.info.raw) if as_json else print(session.id)
 
