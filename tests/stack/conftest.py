@@ -40,6 +40,7 @@ WHOLE_RUN = pytest.StashKey[bool]()
 """Whether every stack test is run: only then can be told that something was used by none."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest puts the tests of each kind of sandboxes together
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     chosen = {item.path for item in items}
@@ -232,6 +233,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, sandboxes: str) -> Iterator[
     )
     try:
         yield running
+        grants.note_used(running.home)
         denied = running.unexpected_denials()
         assert not denied, denied[0]
     finally:
