@@ -1,0 +1,241 @@
+"""A hundred tasks at once from one account that cannot pay for all, while one call to AWS of five fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx
+import pytest
+from boto3.dynamodb.types import TypeDeserializer
+
+from local.deployment import client_options
+from local.deployment import session as root_session
+from tests.stack.conftest import KINDS, Account, RunningStack, eventually
+
+TASKS = 100
+SESSIONS = 7
+"""Sixteen tasks may be open in each."""
+CALLERS = 4
+"""Requests at once. All tasks are side by side, whoever submitted them; each request at once is a process here."""
+HOLD = 23
+GRANTED = 1000
+AT_ONCE = GRANTED // HOLD
+"""So many can be held for while none is over."""
+ONE_OF_FIVE = {
+    "dynamodb:TransactWriteItems": {"refuse": 0.12, "lose": 0.05, "kill": 0.03},
+    "dynamodb:*": {"refuse": 0.16, "lose": 0.04},
+    "states:*": {"refuse": 0.15, "lose": 0.05},
+}
+SEED = 11
+
+Money = dict[str, int]
+
+
+@dataclass
+class Bank:
+    """The account's part of the table, read consistently and past the faults, as the owner may."""
+
+    stack: RunningStack
+    user_id: str
+
+    def __post_init__(self) -> None:
+        home = self.stack.home
+        self._client = root_session(home).client("dynamodb", **client_options(home))
+        self._table = self.stack.output("Table")
+
+    def money(self) -> Money:
+        key = {"pk": {"S": f"USER#{self.user_id}"}, "sk": {"S": "CREDIT"}}
+        item = _plain(self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)["Item"])
+        return {name: int(item[name]) for name in ("granted", "charged", "held", "available")}
+
+    def ledger(self) -> list[dict[str, Any]]:
+        return list(self._partition(f"USER#{self.user_id}", "LEDGER#"))
+
+    def tasks(self, session_ids: list[str]) -> list[dict[str, Any]]:
+        return [
+            task
+            for session_id in session_ids
+            for task in self._partition("SESSION#" + session_id.removeprefix("ses_"), "TASK#")
+        ]
+
+    def _partition(self, partition: str, prefix: str) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues={":pk": {"S": partition}, ":sk": {"S": prefix}},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from map(_plain, page["Items"])
+
+
+def _plain(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
+
+
+@dataclass
+class Watch:
+    """Reads the account all the time, in the table and over REST, and keeps what it should not have seen."""
+
+    look: Callable[[], Money | None]
+    readings: int = 0
+    wrong: list[Money] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self.over.wait(0.1):
+            money = self.look()
+            if money is None:
+                continue
+            self.readings += 1
+            if not adds_up(money):
+                self.wrong.append(money)
+
+
+def adds_up(money: Money) -> bool:
+    parts = [money[name] for name in ("charged", "held", "available")]
+    return money["granted"] == sum(parts) == GRANTED and min(parts) >= 0
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A client of the REST API that does as the contract says: sends what may succeed later again, under one key."""
+
+    stack: RunningStack
+    key: str
+
+    def submit(self, number: int, session_id: str) -> httpx.Response:
+        """202 or 402."""
+        command = f"until [ -e go ]; do sleep 1; done; echo task {number}; exit {number % 3}"
+        body = {"sessionId": session_id, "task": command, "timeoutSeconds": HOLD * 60, "metadata": {"n": str(number)}}
+        return self.persistently("POST", "/api/orchestrator", json=body, key=f"task-{number}")
+
+    def submit_once_there_is_money(self, number: int, session_id: str) -> str:
+        def ask() -> httpx.Response:
+            return self.submit(number, session_id)
+
+        answer = eventually(ask, lambda answer: answer.status_code != 402, 150)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["workflowId"])
+
+    def persistently(self, method: str, path: str, *, key: str | None = None, **request: Any) -> httpx.Response:
+        headers = {"x-api-key": self.key, **({"Idempotency-Key": key} if key else {})}
+
+        def ask() -> httpx.Response:
+            return httpx.request(method, self.stack.url + path, headers=headers, timeout=60, **request)
+
+        def is_an_answer(answer: httpx.Response) -> bool:
+            """None is the gateway's own words, where a function died."""
+            return answer.status_code < 500 and answer.status_code != 429
+
+        return eventually(ask, is_an_answer, 150)
+
+    def credits(self) -> Money | None:
+        answer = httpx.get(f"{self.stack.url}/api/credits", headers={"x-api-key": self.key}, timeout=60)
+        return answer.json() if answer.status_code == 200 else None
+
+
+@pytest.fixture
+def account(stack: RunningStack) -> Account:
+    return stack.account("load")
+
+
+@pytest.fixture
+def bank(stack: RunningStack, account: Account) -> Bank:
+    answer = httpx.get(f"{stack.url}/api/auth/get-session", headers={"x-api-key": account.key}, timeout=30)
+    return Bank(stack, answer.json()["user"]["id"])
+
+
+@pytest.fixture
+def sessions(stack: RunningStack, account: Account) -> Iterator[list[str]]:
+    with stack.client(account.key) as fp:
+        opened = []
+        for number in range(SESSIONS):  # one by one: to start them all at once is no part of this
+            opened.append(fp.sessions.create(name=f"load-{number}"))
+            eventually(opened[-1].refresh, lambda info: info.status == "ready", 60)
+        yield [session.id for session in opened]
+        for session in opened:
+            session.close()
+
+
+@contextmanager
+def failing(stack: RunningStack) -> Iterator[None]:
+    """One call of five, and says so."""
+    stack.call_faults(seed=SEED, calls=ONE_OF_FIVE)
+    try:
+        yield
+    finally:
+        counts = stack.call_faults()
+    share = sum(counts["befallen"].values()) / sum(counts["calls"].values())
+    print(f"{share:.1%} of {sum(counts['calls'].values())} calls failed: {counts['befallen']}")
+    assert 0.15 < share < 0.25
+
+
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize("sandboxes", KINDS[-1:], indirect=True, scope="session")  # the money is the same in each
+def test_the_money_adds_up_at_every_moment_none_is_refused_wrongly_and_none_stuck(
+    stack: RunningStack, account: Account, bank: Bank, sessions: list[str]
+) -> None:
+    caller = Caller(stack, account.key)
+    places = [sessions[number % SESSIONS] for number in range(TASKS)]
+    with ExitStack() as during:
+        during.enter_context(failing(stack))
+        in_the_table = during.enter_context(Watch(bank.money))
+        over_rest = during.enter_context(Watch(caller.credits))
+        threads = during.enter_context(ThreadPoolExecutor(CALLERS))
+        answers = list(threads.map(caller.submit, range(TASKS), places))
+
+        # None is over, so what is available has only fallen: who was refused was refused rightly.
+        refused = [number for number, answer in enumerate(answers) if answer.status_code == 402]
+        assert {answer.status_code for answer in answers} == {202, 402}, [answer.text for answer in answers]
+        assert len(refused) == TASKS - AT_ONCE
+        assert all(answers[number].json()["error"]["details"]["available"] < HOLD for number in refused)
+        assert bank.money() == {"granted": GRANTED, "charged": 0, "held": AT_ONCE * HOLD, "available": GRANTED % HOLD}
+
+        for session_id in sessions:
+            body = {"sessionId": session_id, "task": "touch go", "timeoutSeconds": 60}
+            assert caller.persistently("POST", "/api/orchestrator", json=body, key=session_id).status_code == 202
+        late = list(threads.map(caller.submit_once_there_is_money, refused, [places[each] for each in refused]))
+        eventually(lambda: bank.money()["held"], lambda held: held == 0, 240)
+
+    assert (in_the_table.wrong, over_rest.wrong) == ([], [])
+    assert in_the_table.readings > 50
+    assert over_rest.readings > 10
+    ids = {number: answer.json()["workflowId"] for number, answer in enumerate(answers) if number not in refused}
+    ids |= dict(zip(refused, late, strict=True))
+    _are_true(stack, account, ids)
+    _is_charged_once(bank, sessions)
+
+
+def _are_true(stack: RunningStack, account: Account, ids: dict[int, str]) -> None:
+    assert len(set(ids.values())) == TASKS
+    with stack.client(account.key) as fp:
+        for number, workflow_id in ids.items():
+            result = fp.tasks.attach(workflow_id).wait(30)
+            assert (result.status, result.exit_code, result.stdout) == ("completed", number % 3, f"task {number}\n")
+
+
+def _is_charged_once(bank: Bank, sessions: list[str]) -> None:
+    """Each task there is has one line in the ledger, of what it is said to have cost."""
+    tasks, ledger = bank.tasks(sessions), bank.ledger()
+    charged = {task["workflowId"]: task["charged"] for task in tasks}
+    assert len(charged) == TASKS + SESSIONS
+    lines = [(line["reference"], -line["credits"]) for line in ledger if line["kind"] == "charge"]
+    assert sorted(lines) == sorted(charged.items())
+    money = bank.money()
+    assert (money["charged"], money["held"]) == (sum(charged.values()), 0)
+    assert sum(line["credits"] for line in ledger) == money["available"]
