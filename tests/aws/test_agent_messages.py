@@ -164,6 +164,15 @@ def test_an_end_reported_early_stays_what_it_was(sandbox: Sandbox, workflow_id: 
     assert sandbox.platform.task(workflow_id).end == End("exited", 1500, exit_code=3)
 
 
+def test_a_task_that_its_agent_failed_at_is_failed_with_what_wait_said(ada: Person, sandbox: Sandbox) -> None:
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    sandbox.finish(workflow_id, b"so far", End("failed", 61_000, signal="TERM", message="the agent failed"))
+    status = ada.get(f"/api/workflow/{workflow_id}/status").body
+    shown = [status[name] for name in ("status", "reason", "signal", "message", "creditsCharged", "outputBytes")]
+    assert shown == ["failed", "agent_failed", "TERM", "the agent failed", 2, 6]
+
+
 def test_an_end_that_is_none_is_refused(sandbox: Sandbox, workflow_id: str) -> None:
     refused = sandbox.socket.refusal("exit", workflowId=workflow_id, outputBytes=0, end={"cause": "exited"})
     assert refused["code"] == INVALID_PARAMS

@@ -215,6 +215,14 @@ def test_what_an_agent_says_of_a_task_it_was_not_given_is_answered_stop(
     assert sandbox.platform.task(workflow_id) == read
 
 
+def test_a_task_settled_as_its_output_runs_over_stays_as_it_ended(ada: Person, sandbox: Sandbox) -> None:
+    """The log was not sealed yet when its agent sent too much."""
+    workflow_id = over(ada, sandbox)
+    before = sandbox.platform.task(workflow_id)
+    assert tasks.overran(workflow_id) is None
+    assert sandbox.platform.task(workflow_id) == before
+
+
 @pytest.mark.parametrize("method", ["ended", "exit"])
 def test_the_first_start_and_the_first_end_count(ada: Person, sandbox: Sandbox, clock: Clock, method: str) -> None:
     workflow_id = ada.submit(sandbox.session_id)

@@ -1,0 +1,51 @@
+"""A sandbox that goes: its tasks are lost, with the reason, what they wrote, and a charge for what ran alone. A command
+that cannot start has failed, and costs nothing.
+
+The agent killed and the agent killed for memory are in `test_clocks_and_cuts.py` and `test_limits.py`, the frozen one,
+of whom ECS tells nothing, in `test_reconcile.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from filepath_sdk import Filepath
+from tests.stack.conftest import agent_pid, eventually
+
+
+def first_process(session_id: str) -> int:
+    """Of the sandbox: the agent's parent, with which the kernel ends all that is in there."""
+    return int(Path(f"/proc/{agent_pid(session_id)}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_sandbox_killed_as_a_whole_loses_all_its_tasks_and_none_of_their_output(fp: Filepath) -> None:
+    session = fp.sessions.create()
+    tasks = [session.start(f"echo task {number}; echo words >&2; sleep 60", timeout=600) for number in range(3)]
+    over = session.run("echo over")
+    for task in tasks:
+        eventually(lambda task=task: task.status().output_bytes, lambda stored: stored == 13)  # type: ignore[misc]  # its own task
+    os.kill(first_process(session.id), signal.SIGKILL)
+    killed = time.monotonic()
+    results = [task.wait(60) for task in tasks]
+
+    assert time.monotonic() - killed < 15
+    for number, result in enumerate(results):
+        assert (result.status, result.reason) == ("lost", "sandbox_stopped")
+        assert (result.exit_code, result.signal) == (None, None)
+        assert (result.stdout, result.stderr) == (f"task {number}\n", "words\n")
+        assert result.credits_charged == 1
+    assert (over.status, over.stdout) == ("completed", "over\n")
+    ended = eventually(session.refresh, lambda info: info.status == "closed")
+    assert ended.reason == "sandbox_stopped"
+    assert (fp.credits().balance, fp.credits().held) == (1000 - 4, 0)
+
+
+def test_a_command_that_cannot_start_has_failed_and_costs_nothing(fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        result = session.run("true", cwd="/no/such/directory")
+
+    assert (result.status, result.reason, result.credits_charged) == ("failed", "not_started", 0)
+    assert (fp.credits().balance, fp.credits().held) == (1000, 0)
