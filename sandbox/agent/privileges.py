@@ -53,6 +53,11 @@ class User:
         except KeyError:
             return "user"
 
+    def own(self, file: int) -> None:
+        """Else a command may use a pipe that it has, and not open it by its name: `echo >/dev/stderr`."""
+        if self.changes:
+            os.fchown(file, self.uid, self.gid)
+
     @contextmanager
     def worn_by_this_thread(self) -> Iterator[None]:
         """What is started inside runs as this user, and for good: exec drops the saved ids that lead back.

@@ -124,8 +124,8 @@ class Processes:
 
     def _spawn(self, command: Command, sink: Sink, grace_seconds: float) -> Process:
         with (
-            _Pipe() as stdout,
-            _Pipe() as stderr,
+            _Pipe(self._user) as stdout,
+            _Pipe(self._user) as stderr,
             _memory_file(command.stdin) as stdin,
             _memory_file(_script(command.text)) as script,
             self._out_of_memory.children_first(),
@@ -280,8 +280,9 @@ class Process:
 class _Pipe:
     """A pipe whose ends are closed on leaving, but for a read end that was taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, user: User) -> None:
         self._read_end, self.write_end = os.pipe()
+        user.own(self.write_end)
         self._taken = False
 
     def take_read_end(self) -> int:

@@ -183,6 +183,11 @@ async def test_it_starts_in_the_workspace_or_where_it_is_told_to(peer: PlatformP
     assert (await peer.run("pwd", cwd="/usr")).text() == "/usr\n"
 
 
+async def test_standard_streams_can_be_opened_by_name(peer: PlatformPeer, agent: AgentProcess) -> None:
+    log = await peer.run("cat /dev/stdin; echo out >/dev/stdout; echo err >/dev/stderr", stdin="in\n")
+    assert (log.of("stdout"), log.of("stderr")) == (b"in\nout\n", b"err\n")
+
+
 async def test_a_directory_that_is_not_there_is_said_to_be_the_reason(peer: PlatformPeer) -> None:
     log = await peer.run("echo no", cwd="/no/such/directory")
     assert log.exit

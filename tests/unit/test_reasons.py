@@ -1,8 +1,8 @@
 """Each reason that a caller may be told has a test that causes it, on the whole stack where this machine can.
 
 AWS alone can have no room for a sandbox or refuse to launch it: `no_capacity` and `launch_failed` are caused at the
-wire, by ECS's answer. So is `agent_failed`, a fault of the agent's own, and `no_report`, for which an agent must be heard for
-hours and never tell an end. A maximum age is a minute at least, so its clock is the tests' own.
+wire, by ECS's answer. So is `agent_failed`, a fault of the agent's own, and `no_report`, for which an agent must be
+heard for hours and never tell an end. A maximum age is a minute at least, so its clock is the tests' own.
 """
 
 from __future__ import annotations
