@@ -30,7 +30,7 @@ class CreateSession(Model):
     """After so long it closes whatever runs in it."""
     background_seconds: Annotated[int, Field(ge=0, le=2_592_000, examples=[300])] | None = None
     """For so long what finished tasks leave running may go on while no task runs, for a credit each started minute; 0
-    ends it at once. At most `maxAgeSeconds`; 300, unless the stack's owner says otherwise."""
+    ends it at once. 300, unless the stack's owner says otherwise; never past the session's own end."""
     metadata: Metadata = {}
 
 
@@ -81,17 +81,8 @@ def _check_size(request: CreateSession) -> None:
         )
 
 
-def _background_seconds(request: CreateSession) -> int:
-    if request.background_seconds is None:
-        return min(settings().background_seconds, request.max_age_seconds)
-    if request.background_seconds > request.max_age_seconds:
-        raise InvalidRequest(
-            "backgroundSeconds must not be over maxAgeSeconds.", details={"field": "backgroundSeconds"}
-        )
-    return request.background_seconds
-
-
 def _new(context: Context, request: CreateSession) -> Session:
+    background = request.background_seconds
     return Session(
         session_id=ids.session_id(context.now, clock.entropy()),
         user_id=context.caller.user_id,
@@ -102,7 +93,7 @@ def _new(context: Context, request: CreateSession) -> Session:
         memory=request.memory,
         idle_seconds=request.idle_timeout_seconds,
         max_age_seconds=request.max_age_seconds,
-        background_seconds=_background_seconds(request),
+        background_seconds=settings().background_seconds if background is None else background,
         name=request.name,
         metadata=request.metadata,
     )
