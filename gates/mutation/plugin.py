@@ -5,6 +5,8 @@ The tests are collected once; each run is a fork of that process, as many at onc
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import pickle
 import signal
@@ -173,9 +175,17 @@ def line(mutant: Mutant, source: Source, outcome: str) -> str:
     return f"{place:<42} {mutant.demand}\n    {outcome.removeprefix('tests/aws/')}"
 
 
+def warm_up() -> None:
+    """What the tests import as they go: once here, not in each fork."""
+    for module in ("filepath.rest.app", "filepath.rpc.door", "moto.dynamodb.responses", "moto.s3.responses"):
+        importlib.import_module(module)
+    gc.freeze()  # a collection would write to memory that the forks share
+
+
 def pytest_runtestloop(session: pytest.Session) -> bool:
     terminal = session.config.get_terminal_writer()
     source = conditions.read(PACKAGE)
+    warm_up()
     with tempfile.TemporaryDirectory() as directory:
         findings = look(session.items, source, Path(directory), terminal.line)
     terminal.line(f"{len(findings.killed)} are held by a test, {len(findings.survived)} by none.")
