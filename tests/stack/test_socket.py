@@ -34,6 +34,14 @@ class Caller:
     def ended(self, workflow_id: str) -> dict[str, Any]:
         return eventually(lambda: self.call("getTaskStatus", workflowId=workflow_id), lambda task: task["finishedAt"])
 
+    def output(self, workflow_id: str) -> str:
+        """All of it, in pages that fit into a message."""
+        text, page = "", self.call("getOutput", workflowId=workflow_id, limit=40_000)
+        while page["chunks"]:
+            text += "".join(chunk["data"] for chunk in page["chunks"])
+            page = self.call("getOutput", workflowId=workflow_id, limit=40_000, after=page["nextOffset"])
+        return text
+
 
 @pytest.fixture
 def caller(stack: RunningStack) -> Iterator[Caller]:
@@ -45,12 +53,12 @@ def caller(stack: RunningStack) -> Iterator[Caller]:
 
 def test_a_session_and_its_tasks_from_their_start_to_their_end(stack: RunningStack, caller: Caller) -> None:
     session = caller.call("createSession", idleTimeoutSeconds=600)["sessionId"]
-    command = "seq 1 5000; : " + "x" * 18_000  # too large for the table, and so is the output's first chunk
+    command = "seq 1 40000; : " + "x" * 18_000  # too large for the table, and so is most of the output
     task = caller.call("executeTask", sessionId=session, task=command)["workflowId"]
 
     assert caller.ended(task)["exitCode"] == 0
     assert caller.call("getTask", workflowId=task)["task"] == command
-    assert caller.call("getOutput", workflowId=task, limit=1000)["chunks"][0]["data"].startswith("1\n2\n3\n")
+    assert caller.output(task) == "".join(f"{number}\n" for number in range(1, 40_001))
 
     stack.turn_back(keys.session(session), 300, "lastActive")
     before = caller.call("getSession", sessionId=session)["idleDeadline"]
