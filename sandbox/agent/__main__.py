@@ -14,7 +14,7 @@ from agent.background import Background
 from agent.connection import CallFailedError, Connection, PlatformGoneError, RefusedError, SessionClosedError
 from agent.processes import Processes
 from agent.progress import Inbox, Progress
-from agent.protocol import Exec, Params, Request, Signal
+from agent.protocol import Exec, Params, Request, Signal, StdinPiece
 from agent.settings import Settings, SettingsError, take
 from agent.tasks import Tasks
 
@@ -98,7 +98,7 @@ class Agent:
             self._heartbeat_seconds.set_result(reply.get("heartbeatSeconds", 30))
         self._tasks.begin(reply)
         self._background.begin(reply)
-        self._heed(reply.get("stop", []), [task for task in reply.get("tasks", []) if task.get("signal")])
+        self._heed(reply, [task for task in reply.get("tasks", []) if task.get("signal")])
 
     def _notified(self, message: Request) -> None:
         try:
@@ -107,6 +107,8 @@ class Agent:
                     self._tasks.execute(Exec.of(message.params))
                 case "signal":
                     self._tasks.signal(Signal.of(message.params))
+                case "stdin":
+                    self._tasks.write(StdinPiece.of(message.params))
                 case "shutdown":
                     self._is_leaving.set()
                 case _:
@@ -117,8 +119,10 @@ class Agent:
     def _noted(self, progress: Progress) -> None:
         self._tasks.note(progress)
 
-    def _heed(self, stop: list[str], signals: list[Params]) -> None:
-        self._tasks.stop(stop)
+    def _heed(self, reply: Params, signals: list[Params]) -> None:
+        self._tasks.stop(reply.get("stop", []))
+        for written in reply.get("stdin", []):
+            self._tasks.tell_stdin(written["workflowId"], written["length"], closed=written["closed"])
         for params in signals:
             self._tasks.signal(Signal.of(params))
 
@@ -134,7 +138,7 @@ class Agent:
             except CallFailedError as error:
                 log.warning("the platform refused a heartbeat: %s", error)
             else:
-                self._heed(reply.get("stop", []), reply.get("signals", []))
+                self._heed(reply, reply.get("signals", []))
 
 
 async def _live(settings: Settings) -> int:

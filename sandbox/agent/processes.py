@@ -22,6 +22,7 @@ from agent.memory import OutOfMemoryKills
 from agent.pipes import Pipes, Sink
 from agent.privileges import OutOfMemoryOrder, User
 from agent.protocol import End, EndCause
+from agent.stdin import Feed
 
 _SHELL = "/bin/bash"
 _ARGUMENT_LIMIT = 100 * 1024
@@ -42,6 +43,8 @@ class Command:
     environment: Mapping[str, str]
     directory: Path
     stdin: bytes | None
+    stdin_open: bool = False
+    """Whether more is to come, through the process's feed."""
 
 
 class Processes:
@@ -126,17 +129,18 @@ class Processes:
         with (
             _Pipe(self._user) as stdout,
             _Pipe(self._user) as stderr,
-            _memory_file(command.stdin) as stdin,
+            _stdin(command, self._user) as (stdin, more),
             _memory_file(_script(command.text)) as script,
             self._out_of_memory.children_first(),
             self._marks.next() as mark,
         ):
-            start = partial(
-                self._start, command, script, stdin or subprocess.DEVNULL, stdout.write_end, stderr.write_end
-            )
+            start = partial(self._start, command, script, stdin, stdout.write_end, stderr.write_end)
             pid = self._starter.submit(start).result()
             pipes = Pipes(stdout.take_read_end(), stderr.take_read_end(), sink, self._quiet)
         process = Process(pid, mark, pipes, self, grace_seconds)
+        if more is not None:
+            process.feed = Feed(more)
+            process.feed.write(command.stdin or b"")
         self._running[pid] = process
         self._attended.add(process)
         self.busy.set()
@@ -191,6 +195,7 @@ class Process:
     def __init__(self, pid: int, mark: int | None, pipes: Pipes, processes: Processes, grace_seconds: float) -> None:
         self.pid = pid
         self.pipes = pipes
+        self.feed: Feed | None = None
         self.mark = mark
         self._processes = processes
         self._grace = grace_seconds
@@ -296,6 +301,24 @@ class _Pipe:
         os.close(self.write_end)
         if not self._taken:
             os.close(self._read_end)
+
+
+@contextmanager
+def _stdin(command: Command, user: User) -> Iterator[tuple[IO[bytes] | int, int | None]]:
+    """What the command reads, and, where more is to come, the end to write that to."""
+    if not command.stdin_open:
+        with _memory_file(command.stdin) as file:
+            yield file or subprocess.DEVNULL, None
+        return
+    read_end, write_end = os.pipe()
+    user.own(read_end)
+    try:
+        yield read_end, write_end
+    except BaseException:
+        os.close(write_end)
+        raise
+    finally:
+        os.close(read_end)
 
 
 @contextmanager

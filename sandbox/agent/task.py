@@ -13,7 +13,8 @@ from agent.connection import CallFailedError, Connection, backoff
 from agent.delivery import Delivery
 from agent.processes import Command, NotStartedError, Process, Processes
 from agent.progress import Inbox, Progress, Reporter
-from agent.protocol import Chunk, End, EndCause, Params, encoded_chunk_params
+from agent.protocol import Chunk, End, EndCause, Params, StdinPiece, encoded_chunk_params
+from agent.stdin import Stdin
 
 _CUT = "its output is cut at {} bytes, the most that is kept of a task"
 _FAILED = "the agent failed to accompany it to its end: it was ended, and the rest of its output is lost"
@@ -58,6 +59,7 @@ class Task:
         self._is_stopped = False
         self._delivery = Delivery(self._encode_output, self._send_output)
         self._progress = Reporter(self._send_progress)
+        self.stdin = Stdin(self._read_stdin)
 
     async def run(self, order: Awaitable[Order]) -> None:
         """Returns when the platform has taken the exit, or says stop. Raises what keeps the exit from being told."""
@@ -138,8 +140,12 @@ class Task:
                 reports.create_task(self._report_start())
                 reports.create_task(self._delivery.run())
                 reports.create_task(self._progress.run())
+                asking = reports.create_task(self.stdin.run(process.feed)) if process.feed else None
                 end = self._admitted(await process.end())
                 self._processes.dismiss(process)
+                if process.feed and asking:
+                    asking.cancel()
+                    process.feed.close()
                 self._inbox.read()  # what the command wrote last must not come after its exit
                 self._progress.finish()
                 self._delivery.finish()
@@ -160,12 +166,17 @@ class Task:
         if self._process:
             self._process.terminate("cancelled")
             await self._process.ended_with_all_of_it()
+            if self._process.feed:
+                self._process.feed.close()
             self._processes.dismiss(self._process)
 
     # What the platform is told
 
     async def _report_start(self) -> None:
         await self._call("started", {})
+
+    async def _read_stdin(self, offset: int) -> StdinPiece:
+        return StdinPiece.of(await self._call("readStdin", {"offset": offset}))
 
     def _encode_output(self, chunk: Chunk) -> bytes:
         return encoded_chunk_params(self.workflow_id, chunk)

@@ -16,7 +16,7 @@ from agent import environment, inputs
 from agent.connection import CallFailedError, Connection, SessionClosedError
 from agent.processes import Command, Processes
 from agent.progress import Inbox, Progress
-from agent.protocol import Exec, Params, Signal, bytes_of
+from agent.protocol import Exec, Params, Signal, StdinPiece, bytes_of
 from agent.task import Order, Outcome, StoppedError, Task
 
 if TYPE_CHECKING:
@@ -80,6 +80,15 @@ class Tasks:
             if len(self._early_signals) > _EARLY_SIGNALS:
                 del self._early_signals[next(iter(self._early_signals))]
 
+    def write(self, piece: StdinPiece) -> None:
+        """Before its exec nothing is kept: the command asks for what there is when it runs."""
+        if task := self._open.get(piece.workflow_id):
+            task.stdin.take(piece)
+
+    def tell_stdin(self, workflow_id: str, length: int, *, closed: bool) -> None:
+        if task := self._open.get(workflow_id):
+            task.stdin.told(length, closed=closed)
+
     def stop(self, workflow_ids: Iterable[str]) -> None:
         """Ends what the platform is done with, without a further word about it."""
         for workflow_id in workflow_ids:
@@ -127,6 +136,7 @@ class Tasks:
             environment=environment.of_command(self._base_environment, session.get("env") or {}, complete.env, own),
             directory=self._workspace / (complete.cwd or ""),
             stdin=None if complete.stdin is None else bytes_of(complete.stdin, complete.stdin_encoding),
+            stdin_open=complete.stdin_open,
         )
         return Order(
             command,

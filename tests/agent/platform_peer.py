@@ -18,7 +18,7 @@ from websockets.http11 import Request as Handshake
 from websockets.http11 import Response as HandshakeReply
 
 from agent import protocol
-from agent.protocol import Chunk, End, Exec, Request, Signal
+from agent.protocol import Chunk, End, Exec, Request, Signal, StdinPiece
 
 TOKEN = "secret-of-the-session"
 SESSION = "ses_0123456789abcdefghij"
@@ -36,6 +36,8 @@ class Log:
     exit: End | None = None
     progress: list[tuple[int, str | None]] = field(default_factory=list)
     stored: int = 0
+    stdin: bytearray = field(default_factory=bytearray)
+    stdin_closed: bool = False
     kept: dict[int, Chunk] = field(default_factory=dict)
 
     def of(self, stream: str) -> bytes:
@@ -139,6 +141,20 @@ class PlatformPeer:
         log = await self.execute(workflow_id, command, timeout_seconds, **more)
         await self.until(lambda: log.exit is not None)
         return log
+
+    async def write(self, workflow_id: str, data: bytes, *, closed: bool = False, is_lost: bool = False) -> None:
+        """Keeps it, and posts it unless that is lost."""
+        log = self.logs[workflow_id]
+        offset = len(log.stdin)
+        log.stdin += data
+        log.stdin_closed = log.stdin_closed or closed
+        if not is_lost:
+            await self.post("stdin", self.piece(workflow_id, offset).params())
+
+    def piece(self, workflow_id: str, offset: int) -> StdinPiece:
+        log = self.logs[workflow_id]
+        data = bytes(log.stdin[offset : offset + 64 * 1024])
+        return StdinPiece(workflow_id, offset, data, len(log.stdin), log.stdin_closed)
 
     async def signal(self, workflow_id: str, name: str) -> None:
         await self.post("signal", Signal(workflow_id, name).params())
@@ -255,6 +271,8 @@ class PlatformPeer:
                 log.ended = End.of(params["end"])
             case "exit":
                 return self._take_exit(log, params)
+            case "readStdin":
+                return self.piece(received.params["workflowId"], params["offset"]).params()
             case unknown:
                 raise AssertionError(unknown)
         return {}

@@ -42,6 +42,7 @@ def test_hello_makes_the_session_ready_and_wakes_its_machine(ada: Person, wire: 
         "outputLimitBytes": 1024**3,
         "stop": [],
         "tasks": [],
+        "stdin": [],
     }
     assert sandbox.platform.session(sandbox.session_id).status == "ready"
     assert wire.woken == [sandbox.launch_token]
@@ -184,7 +185,8 @@ def test_an_end_that_is_none_is_refused(sandbox: Sandbox, workflow_id: str) -> N
 def test_a_heartbeat_brings_signals_and_what_to_stop(ada: Person, sandbox: Sandbox, workflow_id: str) -> None:
     ada.post(f"/api/workflow/{workflow_id}/cancel", {"signal": "INT"})
     answer = sandbox.heartbeat(workflow_id, "wf_unknown")
-    assert answer == {"stop": ["wf_unknown"], "signals": [{"workflowId": workflow_id, "signal": "INT"}]}
+    signals = [{"workflowId": workflow_id, "signal": "INT"}]
+    assert answer == {"stop": ["wf_unknown"], "signals": signals, "stdin": []}
 
 
 def test_a_heartbeat_gives_again_what_never_arrived(sandbox: Sandbox, workflow_id: str) -> None:

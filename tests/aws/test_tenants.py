@@ -28,6 +28,7 @@ class Belongings:
 EXAMPLES: dict[str, Params | None] = {
     "cancel_task": {"workflowId": "workflow_id"},
     "close_session": {"sessionId": "session_id"},
+    "close_stdin": {"workflowId": "workflow_id"},
     "create_key": None,
     "create_session": None,
     "create_socket_ticket": None,
@@ -48,6 +49,7 @@ EXAMPLES: dict[str, Params | None] = {
     "sign_in": None,
     "sign_out": None,
     "sign_up": None,
+    "write_stdin": {"workflowId": "workflow_id", "data": "intruder"},
 }
 """For each operation, params in which ids stand by the name of the belonging; None where it takes no id."""
 
@@ -62,7 +64,7 @@ def sandbox(bob: Person) -> Sandbox:
 
 @pytest.fixture
 def bobs(bob: Person, sandbox: Sandbox) -> Belongings:
-    workflow_id = bob.submit(sandbox.session_id)
+    workflow_id = bob.submit(sandbox.session_id, stdinOpen=True)
     sandbox.run(workflow_id)
     sandbox.output(workflow_id, 0, b"bob's own")
     key = bob.post("/api/auth/api-key/create", {"name": "bob's"}).body

@@ -84,7 +84,7 @@ def test_each_scope_is_asked_for_by_name_where_it_is_missing(world: World, scope
     assert socket.connect({"x-api-key": str(key.credential)}) == 200
     for operation in wanted_by:
         path = operation.path.format(sessionId=SESSION_ID, workflowId=WORKFLOW_ID)
-        body = {"sessionId": SESSION_ID, "task": "true", "name": "x", "keyId": "key_" + "0" * 16}
+        body = {"sessionId": SESSION_ID, "task": "true", "name": "x", "data": "x", "keyId": "key_" + "0" * 16}
         fields = {field for field in _fields(operation) if field not in operation.path_fields}
         sent = {name: value for name, value in body.items() if name in fields} if operation.method == "POST" else None
         answer: Answer = key(operation.method, path, sent)

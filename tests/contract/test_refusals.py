@@ -13,16 +13,29 @@ import jsonschema
 import pytest
 import yaml
 
-from filepath import errors, protocol
+from filepath import errors, protocol, stdin
+from filepath.aws import keys, table
+from filepath.aws.table import Update
 from filepath.errors import FilepathError
 from filepath.operations.registry import Operation
 from gates.template import PlainLoader
 from local.gateway_responses import Refusal, render
 from tests.aws.conftest import ROOT
 from tests.aws.gateway import CLIENTS_API, Rest, Socket
-from tests.contract.world import OPERATIONS, SESSION_ID, Params, World, documented_reply, example_params, over_rest
+from tests.contract.world import (
+    OPERATIONS,
+    RUNNING_WORKFLOW_ID,
+    SESSION_ID,
+    WORKFLOW_ID,
+    Params,
+    World,
+    documented_reply,
+    example_params,
+    over_rest,
+)
 
 ASKED_OF_AWS = ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "Query", "BatchGetItem")
+OF_RUNNING = {"write_stdin", "close_stdin"}
 LIMITS_OF_ITS_OWN = {"sign_up": "SIGN_UPS_PER_ADDRESS", "sign_in": "SIGN_INS_PER_ADDRESS"}
 
 
@@ -60,6 +73,8 @@ def anothers(world: World, operation: Operation, attempt: Attempt) -> Attempt:
 
 
 def sent_before_otherwise(world: World, operation: Operation, attempt: Attempt) -> Attempt:
+    if operation.name in OF_RUNNING:  # the other task of the examples is over
+        return replace(attempt, params={**attempt.params, "workflowId": WORKFLOW_ID})
     over_rest(Rest(attempt.credential), operation, attempt.params, "the same")
     other = {**attempt.params, "name": "another"} if "name" in attempt.params else {**attempt.params, "task": "false"}
     if operation.public:  # signing up: the address is what is taken
@@ -68,6 +83,9 @@ def sent_before_otherwise(world: World, operation: Operation, attempt: Attempt) 
 
 
 def too_large(world: World, operation: Operation, attempt: Attempt) -> Attempt:
+    if operation.name in OF_RUNNING:
+        table.update(Update(keys.stdin(RUNNING_WORKFLOW_ID), set={"length": stdin.LIMIT}))
+        return attempt
     return replace(attempt, params={**attempt.params, "metadata": {"k": "x" * 5000}})
 
 
@@ -83,7 +101,7 @@ def full(world: World, operation: Operation, attempt: Attempt) -> Attempt:
         for _ in range(2):  # one there is already, of the three that an account may have
             world.tenant.open_session()
     else:
-        for _ in range(16):
+        for _ in range(15):  # one runs already
             world.tenant.submit(SESSION_ID, timeoutSeconds=1)
     return attempt
 

@@ -25,6 +25,7 @@ from tests.aws.people import Person, Platform, Sandbox
 OPERATIONS = registry.operations()
 SESSION_ID = "ses_01jd4kq9n7x2v8mb3c5t"
 WORKFLOW_ID = "wf_01jd4kq9n7x2v8mb3c5t01jd4kqc8r5z"
+RUNNING_WORKFLOW_ID = "wf_01jd4kq9n7x2v8mb3c5t01jd4kqf3w7h"
 KEY_ID = "key_7c2v9q4n8x3m5b0t"
 OUTPUT = b"hello\n"
 
@@ -46,7 +47,8 @@ class World:
     def of(cls, platform: Platform, configure: Callable[..., None]) -> World:
         tenant = platform.person("grace@example.org", credits_granted=1000)
         sandbox = _session(tenant)
-        _task(tenant, sandbox)
+        _over(tenant, sandbox)
+        _running(tenant, sandbox)
         _key(tenant)
         return cls(platform, tenant, platform.person("eve@example.org"), sandbox, document(), configure)
 
@@ -109,9 +111,20 @@ def _session(tenant: Person) -> Sandbox:
     return sandbox
 
 
-def _task(tenant: Person, sandbox: Sandbox) -> None:
+def _over(tenant: Person, sandbox: Sandbox) -> None:
+    _submit(tenant, sandbox, WORKFLOW_ID)
+    sandbox.finish(WORKFLOW_ID, OUTPUT)
+
+
+def _running(tenant: Person, sandbox: Sandbox) -> None:
+    """One that can be written to."""
+    _submit(tenant, sandbox, RUNNING_WORKFLOW_ID)
+    sandbox.started(RUNNING_WORKFLOW_ID)
+
+
+def _submit(tenant: Person, sandbox: Sandbox, workflow_id: str) -> None:
     task = Task(
-        workflow_id=WORKFLOW_ID,
+        workflow_id=workflow_id,
         session_id=SESSION_ID,
         user_id=tenant.user_id,
         status=TaskStatus.QUEUED,
@@ -120,10 +133,10 @@ def _task(tenant: Person, sandbox: Sandbox) -> None:
         held=hold_for(300),
         command="make test",
         metadata={"branch": "main"},
+        stdin_open=workflow_id == RUNNING_WORKFLOW_ID,
     )
     tasks.submit(task, {"command": "make test", "env": {}, "cwd": None, "stdin": None}, {}, None)
-    sandbox.run(WORKFLOW_ID)
-    sandbox.finish(WORKFLOW_ID, OUTPUT)
+    sandbox.run(workflow_id)
 
 
 def _key(tenant: Person) -> None:

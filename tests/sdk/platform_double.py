@@ -73,6 +73,9 @@ class Log:
     signal: str | None = None
     progress: float | None = None
     cancelled: bool = False
+    stdin: bytearray | None = None
+    """Where it was submitted with `stdinOpen`."""
+    stdin_closed: bool = False
     charged: int | None = None
     reason: str | None = None
     message: str | None = None
@@ -391,6 +394,7 @@ class Platform:
         with self._attended:  # the platform knows a connection before its caller does
             self._attended.wait_for(lambda: self.sockets_opened >= self._admitted, 5)
         task = Log(f"wf_{len(self.tasks) + 1}", body["sessionId"], body["task"])
+        task.stdin = bytearray() if body.get("stdinOpen") else None
         self.tasks[task.workflow_id] = task
         if not body["task"].startswith("#"):  # a comment is a task that the test plays itself
             self._work(lambda: self._execute(task, body))
@@ -431,6 +435,27 @@ class Platform:
         task.cancelled = True
         self._kill(task, signal.Signals[f"SIG{body.get('signal', 'TERM')}"])
         return {}
+
+    def post_workflow_stdin(self, workflow_id: str, _: Json, body: Json) -> Json:
+        stdin, data = self._stdin(workflow_id), protocol.bytes_of(body["data"], body.get("encoding", "utf-8"))
+        assert len(data) <= 64 * 1024
+        offset = body.get("offset", len(stdin))
+        if stdin[offset : offset + len(data)] != data:
+            if offset != len(stdin):
+                raise Refusal(409, "conflict")
+            stdin += data
+        return {"offset": len(stdin)}
+
+    def post_workflow_stdin_close(self, workflow_id: str, _: Json, __: Json) -> Json:
+        self._stdin(workflow_id)
+        self._task(workflow_id).stdin_closed = True
+        return {"offset": len(self._stdin(workflow_id))}
+
+    def _stdin(self, workflow_id: str) -> bytearray:
+        stdin = self._task(workflow_id).stdin
+        if stdin is None:
+            raise Refusal(409, "conflict")
+        return stdin
 
     def _task(self, workflow_id: str) -> Log:
         if workflow_id not in self.tasks:

@@ -48,7 +48,11 @@ WITH_IDS: dict[str, dict[str, Any]] = {
     "get_task_status": {"workflowId": "…"},
     "get_output": {"workflowId": "…"},
     "cancel_task": {"workflowId": "…"},
+    "write_stdin": {"workflowId": "…", "data": "intruder"},
+    "close_stdin": {"workflowId": "…"},
 }
+OF_RUNNING = {"write_stdin", "close_stdin"}
+"""The owner's task is over, so they are a conflict for the owner: `test_stdin.py` has them succeed."""
 LISTS = {"list_keys", "list_sessions", "list_tasks", "get_credits", "get_usage", "get_caller"}
 WITHOUT_IDS = {"sign_up", "sign_in", "sign_out", "create_key", "create_session", "create_socket_ticket", "get_health"}
 
@@ -124,12 +128,19 @@ def test_what_is_the_others_is_not_found_over_the_socket(
     assert answer["error"]["data"]["error"]["code"] == "not_found"
 
 
-@pytest.mark.parametrize("name", sorted(set(WITH_IDS) - {"close_session", "delete_key"}))
+@pytest.mark.parametrize("name", sorted(set(WITH_IDS) - {"close_session", "delete_key", *OF_RUNNING}))
 def test_the_same_is_found_by_its_owner(stack: RunningStack, owner: Tenant, name: str) -> None:
-    """Else a 404 for the other would show nothing. (The two left out would end what the other tests need.)"""
+    """Else a 404 for the other would show nothing. (Two that are left out would end what the other tests need.)"""
     params = {**WITH_IDS[name], **{key: owner.ids[key] for key in WITH_IDS[name] if key in owner.ids}}
 
     assert over_rest(stack, owner, OPERATIONS[name], params).status_code < 300
+
+
+@pytest.mark.parametrize("name", sorted(OF_RUNNING))
+def test_the_same_is_a_conflict_for_its_owner_once_it_is_over(stack: RunningStack, owner: Tenant, name: str) -> None:
+    params = {**WITH_IDS[name], "workflowId": owner.workflow_id}
+
+    assert over_rest(stack, owner, OPERATIONS[name], params).status_code == 409
 
 
 @pytest.mark.parametrize("name", sorted(LISTS))

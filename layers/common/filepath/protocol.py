@@ -315,6 +315,8 @@ class Exec:
     cwd: str | None = None
     stdin: str | None = None
     stdin_encoding: str = "utf-8"
+    stdin_open: bool = False
+    """Whether more is to come, as StdinPiece, which the agent asks for once the command runs."""
     inputs_url: str | None = None
 
     def params(self) -> Params:
@@ -326,6 +328,7 @@ class Exec:
             "cwd": self.cwd,
             "stdin": self.stdin,
             "stdinEncoding": self.stdin_encoding,
+            "stdinOpen": self.stdin_open,
             "inputsUrl": self.inputs_url,
         }
 
@@ -339,6 +342,7 @@ class Exec:
             cwd=params.get("cwd"),
             stdin=params.get("stdin"),
             stdin_encoding=params.get("stdinEncoding") or "utf-8",
+            stdin_open=params.get("stdinOpen") is True,
             inputs_url=params.get("inputsUrl"),
         )
 
@@ -356,6 +360,29 @@ class Signal:
     @classmethod
     def of(cls, params: Params) -> Signal:
         return cls(params["workflowId"], params["signal"])
+
+
+@dataclass(frozen=True)
+class StdinPiece:
+    """Bytes for a command's standard input, from `offset` on. `length` is how much there is in all until now, `closed`
+    whether that is all. It may overtake another, and be lost: agents ask for what they miss.
+    """
+
+    workflow_id: str
+    offset: int
+    data: bytes
+    length: int
+    closed: bool = False
+
+    def params(self) -> Params:
+        data = base64.b64encode(self.data).decode()
+        place = {"offset": self.offset, "length": self.length, "closed": self.closed}
+        return {"workflowId": self.workflow_id, "data": data, **place}
+
+    @classmethod
+    def of(cls, params: Params) -> StdinPiece:
+        data = base64.b64decode(params["data"])
+        return cls(params["workflowId"], params["offset"], data, params["length"], params["closed"])
 
 
 # What an agent reports

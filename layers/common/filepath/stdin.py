@@ -41,7 +41,7 @@ def _of_base64(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("stdin is not base64, as its stdinEncoding says") from None
+        raise ValueError("stdin is not base64, as its encoding says") from None
 
 
 def _decompressed(data: bytes) -> bytes:
@@ -52,7 +52,7 @@ def _decompressed(data: bytes) -> bytes:
         try:
             content += file.decompress(data, LIMIT + 1 - len(content))
         except zlib.error:
-            raise ValueError("stdin is not gzip in base64, as its stdinEncoding says") from None
+            raise ValueError("stdin is not gzip in base64, as its encoding says") from None
         if not file.eof and len(content) <= LIMIT:
             raise ValueError("stdin is a gzip file that was cut short")
         data = file.unused_data

@@ -54,6 +54,8 @@ class Task:
     metadata: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, object] | None = None
     inputs_key: str | None = None
+    stdin_open: bool = False
+    """Whether more can be written to its standard input while it runs."""
     dispatched: bool = False
     started_at: int | None = None
     cancel_signal: str | None = None

@@ -8,6 +8,7 @@
 | what a secret opens (key, sign-in, ticket, invite) | `SECRET#hash` | `SECRET` |
 | session, its environment, its tasks | `SESSION#…` | `SESSION`, `ENV`, `TASK#…` |
 | what a task is to run, its log | `WORKFLOW#wf_…` | `INPUTS`, `LOG`, `CHUNK#offset` |
+| what is written to it later | `WORKFLOW#wf_…` | `STDIN`, `STDIN#offset` |
 | open socket | `CONNECTION#address` | `CONNECTION` |
 | first answer to an Idempotency-Key | `IDEMPOTENCY#usr_…#key` | `IDEMPOTENCY` |
 | sandboxes of the whole stack | `STACK` | `SANDBOXES` |
@@ -96,6 +97,18 @@ def chunk(workflow_id: str, offset: int) -> Key:
 
 def chunk_sort_key(offset: int) -> str:
     return f"CHUNK#{offset:014d}"
+
+
+def stdin(workflow_id: str) -> Key:
+    return {"pk": workflow_partition(workflow_id), "sk": "STDIN"}
+
+
+def stdin_piece(workflow_id: str, offset: int) -> Key:
+    return {"pk": workflow_partition(workflow_id), "sk": stdin_sort_key(offset)}
+
+
+def stdin_sort_key(offset: int) -> str:
+    return f"STDIN#{offset:014d}"
 
 
 def connection(address: str) -> Key:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from filepath import clock, events, ids
-from filepath.aws import credits, executions, logs, sessions, sockets, tasks
+from filepath.aws import credits, executions, logs, sessions, sockets, stdin, tasks
 from filepath.aws.connections import AgentConnection
 from filepath.background import Report, after
 from filepath.errors import SessionClosed, Unavailable
-from filepath.lifecycle import task_steps
+from filepath.lifecycle import task_stdin, task_steps
 from filepath.output import until
 from filepath.protocol import (
     INVALID_PARAMS,
@@ -63,6 +63,7 @@ def hello(connection: AgentConnection, params: Params) -> Params:
         executions.wake((became_ready or session).wake_token)
     if became_ready:
         _tell_session(connection.session_id)
+    tasks_open = _brought_up_to_date(session, known)
     return {
         "sessionId": session.session_id,
         "env": sessions.environment(session.session_id),
@@ -71,7 +72,8 @@ def hello(connection: AgentConnection, params: Params) -> Params:
         "backgroundSeconds": session.background_seconds,
         "outputLimitBytes": settings().output_limit_bytes,
         "stop": sorted(known - session.open_tasks),
-        "tasks": _brought_up_to_date(session, known),
+        "tasks": _signals(tasks_open),
+        "stdin": _stdin(tasks_open),
     }
 
 
@@ -84,19 +86,37 @@ def heartbeat(connection: AgentConnection, params: Params) -> Params:
         session = sessions.connected(session.session_id, connection.instance, connection.address, now) or session
     if session.open_tasks and sessions.active(session, now):
         executions.beat(session.wake_token)
-    return {"stop": sorted(known - session.open_tasks), "signals": _brought_up_to_date(session, known)}
+    tasks_open = _brought_up_to_date(session, known)
+    stop = sorted(known - session.open_tasks)
+    return {"stop": stop, "signals": _signals(tasks_open), "stdin": _stdin(tasks_open)}
 
 
-def _brought_up_to_date(session: Session, known: set[str]) -> list[Params]:
-    """Sends the agent every open task it does not know, and returns the signals that are asked for."""
-    signals = []
-    for task in tasks.get_many(sorted(session.open_tasks)):
+def _brought_up_to_date(session: Session, known: set[str]) -> list[Task]:
+    """Sends the agent every open task it does not know, and returns all."""
+    found = tasks.get_many(sorted(session.open_tasks))
+    for task in found:
         unknown = task.workflow_id not in known and not task.exited
         if unknown and session.takes_tasks and session.connection_id:
             task_steps.dispatch(task, session.connection_id)
-        if task.cancel_signal and task.dispatched:
-            signals.append({"workflowId": task.workflow_id, "signal": task.cancel_signal})
-    return signals
+    return found
+
+
+def _signals(found: list[Task]) -> list[Params]:
+    """That are asked for, of tasks that the agent was given."""
+    return [
+        {"workflowId": task.workflow_id, "signal": task.cancel_signal}
+        for task in found
+        if task.cancel_signal and task.dispatched
+    ]
+
+
+def _stdin(found: list[Task]) -> list[Params]:
+    """How much was written to each command that can be written to: what was posted may be lost."""
+    waiting = {task.workflow_id: stdin.get(task.workflow_id) for task in found if task.stdin_open}
+    return [
+        {"workflowId": workflow_id, "length": written.length, "closed": written.closed}
+        for workflow_id, written in waiting.items()
+    ]
 
 
 def started(connection: AgentConnection, params: Params) -> Params:
@@ -172,6 +192,20 @@ def exit_(connection: AgentConnection, params: Params) -> Params:
     return {**_STOP, "stored": log.stored, "accepted": True}
 
 
+def read_stdin(connection: AgentConnection, params: Params) -> Params:
+    """What was written to a command's standard input from the offset on that its agent has."""
+    workflow_id, offset = _workflow(connection, params), params.get("offset")
+    if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+        raise ProtocolError("offset must be a count", INVALID_PARAMS)
+    task = tasks.get(workflow_id) if workflow_id else None
+    if task is None or task.is_over:
+        return _STOP
+    piece = task_stdin.piece_at(task, offset)
+    if piece is None:
+        raise ProtocolError("nothing that was written begins at this offset", INVALID_PARAMS)
+    return {"stop": False, **piece.params()}
+
+
 def background(connection: AgentConnection, params: Params) -> Params:
     """What finished tasks left running is kept and charged; the answer says whether it is to end. No activity."""
     report = Report.of(params)
@@ -199,6 +233,7 @@ _HANDLERS: Mapping[str, Callable[[AgentConnection, Params], Params]] = {
     "exit": exit_,
     "progress": progress,
     "background": background,
+    "readStdin": read_stdin,
 }
 
 

@@ -40,7 +40,8 @@ def dispatch(task: Task, address: str) -> None:
 
 def _exec(task: Task) -> Exec:
     if task.inputs_key:
-        return Exec(task.workflow_id, task.timeout_seconds, inputs_url=objects.address(task.inputs_key))
+        address = objects.address(task.inputs_key)
+        return Exec(task.workflow_id, task.timeout_seconds, stdin_open=task.stdin_open, inputs_url=address)
     inputs = tasks.inputs(task)
     return Exec(
         task.workflow_id,
@@ -50,6 +51,7 @@ def _exec(task: Task) -> Exec:
         cwd=inputs.get("cwd"),
         stdin=inputs.get("stdin"),
         stdin_encoding=inputs.get("stdinEncoding", "utf-8"),
+        stdin_open=task.stdin_open,
     )
 
 

@@ -49,6 +49,8 @@ class ExecuteTask(Model):
     stdin_encoding: Encoding = "utf-8"
     """`base64` for bytes that are no text; `gzip`, for base64 of a gzip file, where text is too much for a request: its
     6 MB are counted as JSON within JSON, in which a quote or a line end takes three bytes."""
+    stdin_open: bool = False
+    """Leave stdin open after that, for writeStdin, until closeStdin."""
     metadata: Metadata = {}
 
     @model_validator(mode="after")
@@ -105,6 +107,7 @@ def _new(context: Context, request: ExecuteTask) -> Task:
         command=request.task[:_SHOWN_CHARS],
         key_id=context.caller.key_id,
         limited=_is_limited(context.caller),
+        stdin_open=request.stdin_open,
         metadata=request.metadata,
     )
 

@@ -56,6 +56,12 @@ WorkflowId = Annotated[
     StringConstraints(pattern=f"^{ids.WORKFLOW_ID.pattern}$"),
     Field(examples=["wf_01jd4kq9n7x2v8mb3c5t01jd4kqc8r5z"]),
 ]
+OpenWorkflowId = Annotated[
+    str,
+    StringConstraints(pattern=f"^{ids.WORKFLOW_ID.pattern}$"),
+    Field(examples=["wf_01jd4kq9n7x2v8mb3c5t01jd4kqf3w7h"]),
+]
+"""Of a task that runs, where an example is of one."""
 KeyId = Annotated[
     str, StringConstraints(pattern=rf"^key_[{ids.ALPHABET}]{{16}}$"), Field(examples=["key_7c2v9q4n8x3m5b0t"])
 ]

@@ -26,6 +26,7 @@ from filepath_sdk.models import (
     Usage,
     UsageGroup,
 )
+from filepath_sdk.protocol import text_or_base64
 
 T = TypeVar("T")
 MAX_PAGE_BYTES = 1024 * 1024
@@ -197,6 +198,8 @@ def execute_task(
     cwd: str | None,
     stdin: str | None,
     metadata: Mapping[str, str] | None,
+    *,
+    stdin_open: bool = False,
 ) -> Call[TaskStatus]:
     body = _present(
         sessionId=session_id,
@@ -205,6 +208,7 @@ def execute_task(
         env=dict(env) if env else None,
         cwd=cwd,
         stdin=stdin,
+        stdinOpen=stdin_open or None,
         metadata=dict(metadata) if metadata else None,
     )
     return Call("POST", "/api/orchestrator", TaskStatus.of, body=body, creates=True)
@@ -233,6 +237,21 @@ def get_output(workflow_id: str, after: int, limit: int | None = None) -> Call[O
 def cancel_task(workflow_id: str, signal: str | None) -> Call[None]:
     body = _present(signal=signal)
     return Call("POST", f"/api/workflow/{_id(workflow_id)}/cancel", _nothing, body=body or None)
+
+
+def write_stdin(workflow_id: str, data: bytes, offset: int | None) -> Call[int]:
+    text, encoding = text_or_base64(data)
+    body = _present(data=text, encoding=encoding, offset=offset)
+    path = f"/api/workflow/{_id(workflow_id)}/stdin"
+    return Call("POST", path, _offset, body=body, repeatable=offset is not None)
+
+
+def close_stdin(workflow_id: str) -> Call[int]:
+    return Call("POST", f"/api/workflow/{_id(workflow_id)}/stdin/close", _offset)
+
+
+def _offset(reply: Any) -> int:
+    return int(reply["offset"])
 
 
 # The rest

@@ -31,9 +31,13 @@ class Session(SessionHandle):
         cwd: str | None = None,
         stdin: str | bytes | None = None,
         metadata: Mapping[str, str] | None = None,
+        stdin_open: bool = False,
     ) -> Task:
-        """Submit a command and return. `timeout` (seconds, 300 unless given) decides the credits held."""
-        return Task(complete(submit(self._deployment, self.id, cmd, timeout, env, cwd, stdin, metadata)))
+        """Submit a command and return. `timeout` (seconds, 300 unless given) decides the credits held.
+        `stdin_open`: write to it later, with the task's `write` and `close_stdin`.
+        """
+        submitting = submit(self._deployment, self.id, cmd, timeout, env, cwd, stdin, metadata, stdin_open=stdin_open)
+        return Task(complete(submitting))
 
     def run(  # noqa: PLR0913 -- by name only, and each is optional
         self,

@@ -57,6 +57,14 @@ class Task(TaskHandle):
         """Ask for the task's end: `signal` (TERM unless given), a grace, then KILL. Does not wait for it."""
         complete(self._core.deployment.send(calls.cancel_task(self.id, signal)))
 
+    def write(self, data: str | bytes) -> None:
+        """Write to the stdin of a task that was started with `stdin_open`. The command reads it when it wants to."""
+        complete(self._core.write(data))
+
+    def close_stdin(self) -> None:
+        """End its stdin: the command reads what was written, and then the end. Closing twice is fine."""
+        complete(self._core.deployment.send(calls.close_stdin(self.id)))
+
     def output(self, after: int = 0) -> bytes:
         """The bytes stored until now, both streams in the order in which they were written."""
         return complete(self._core.output(after))

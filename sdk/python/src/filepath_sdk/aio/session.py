@@ -30,11 +30,14 @@ class AsyncSession(SessionHandle):
         cwd: str | None = None,
         stdin: str | bytes | None = None,
         metadata: Mapping[str, str] | None = None,
+        stdin_open: bool = False,
     ) -> AsyncTask:
         """Submit a command and return. `timeout` (seconds, 300 unless given) decides the credits held.
+        `stdin_open`: write to it later, with the task's `write` and `close_stdin`.
         Cancelled midway, so is the command.
         """
-        return AsyncTask(await submit(self._deployment, self.id, cmd, timeout, env, cwd, stdin, metadata))
+        submitting = submit(self._deployment, self.id, cmd, timeout, env, cwd, stdin, metadata, stdin_open=stdin_open)
+        return AsyncTask(await submitting)
 
     async def run(  # noqa: PLR0913 -- by name only, and each is optional
         self,

@@ -50,6 +50,14 @@ class AsyncTask(TaskHandle):
         """Ask for the task's end: `signal` (TERM unless given), a grace, then KILL. Does not wait for it."""
         await self._core.deployment.send(calls.cancel_task(self.id, signal))
 
+    async def write(self, data: str | bytes) -> None:
+        """Write to the stdin of a task that was started with `stdin_open`. The command reads it when it wants to."""
+        await self._core.write(data)
+
+    async def close_stdin(self) -> None:
+        """End its stdin: the command reads what was written, and then the end. Closing twice is fine."""
+        await self._core.deployment.send(calls.close_stdin(self.id))
+
     async def output(self, after: int = 0) -> bytes:
         """The bytes stored until now, both streams in the order in which they were written."""
         return await self._core.output(after)

@@ -15,6 +15,8 @@ from filepath_sdk.errors import CommandFailed, InvalidRequest
 from filepath_sdk.models import OutputEvent, OutputPage, ProgressEvent, Result, StatusEvent, TaskEvent
 
 OnText = Callable[[str], object]
+_WRITE_BYTES = 64 * 1024
+"""The most that one request takes."""
 OnProgress = Callable[[float | None, str | None], object]
 
 
@@ -55,6 +57,8 @@ class TaskCore:
         self._waited: TaskWatch | None = None
         self._output: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._result: Result | None = None
+        self._written: int | None = None
+        """Bytes of stdin; None where others may write too."""
 
     def watch(self, after: int = 0) -> TaskWatch:
         subscription, self._subscription = self._subscription, None
@@ -96,6 +100,17 @@ class TaskCore:
             raise CommandFailed(result)
         return result
 
+    def opens_stdin(self) -> None:
+        """It is this one's to write to, from the beginning."""
+        self._written = 0
+
+    async def write(self, data: str | bytes) -> None:
+        whole = data.encode() if isinstance(data, str) else data
+        for start in range(0, len(whole), _WRITE_BYTES):
+            part = calls.write_stdin(self.workflow_id, whole[start : start + _WRITE_BYTES], self._written)
+            length = await self.deployment.send(part)
+            self._written = None if self._written is None else length
+
     async def pages(self, after: int) -> AsyncIterator[OutputPage]:
         while True:
             page = await self.deployment.send(calls.get_output(self.workflow_id, after, calls.MAX_PAGE_BYTES))
@@ -108,7 +123,7 @@ class TaskCore:
         return b"".join([piece.data async for page in self.pages(after) for piece in page.pieces])
 
 
-async def submit(
+async def submit(  # noqa: PLR0913 -- each is a part of one request
     deployment: Deployment,
     session_id: str,
     cmd: str,
@@ -117,14 +132,19 @@ async def submit(
     cwd: str | None,
     stdin: str | bytes | None,
     metadata: Mapping[str, str] | None = None,
+    *,
+    stdin_open: bool = False,
 ) -> TaskCore:
-    execute = calls.execute_task(session_id, cmd, timeout, env, cwd, _text(stdin), metadata)
+    execute = calls.execute_task(session_id, cmd, timeout, env, cwd, _text(stdin), metadata, stdin_open=stdin_open)
     # Listening comes first: a short command may be over before its id is known here.
     await deployment.feed.open()
     subscription = deployment.feed.subscribe()
     queued = await deployment.send(execute, undo=lambda made: calls.cancel_task(made.workflow_id, None))
     subscription.narrow(queued.workflow_id)
-    return TaskCore(deployment, queued.workflow_id, session_id, subscription)
+    core = TaskCore(deployment, queued.workflow_id, session_id, subscription)
+    if stdin_open:
+        core.opens_stdin()
+    return core
 
 
 def _text(stdin: str | bytes | None) -> str | None:
