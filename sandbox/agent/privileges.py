@@ -25,7 +25,7 @@ _libc.getenv.restype = ctypes.c_void_p
 _SYSTEM_CALLS = {
     "x86_64": {"setgroups": 116, "setresuid": 117, "setresgid": 119},
     "aarch64": {"setgroups": 159, "setresuid": 147, "setresgid": 149},
-}
+}.get(os.uname().machine, {})
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class OutOfMemoryOrder:
 
 
 def _of_this_thread(name: str, *arguments: object) -> None:
-    if _libc.syscall(_SYSTEM_CALLS[os.uname().machine][name], *arguments) != 0:
+    if _libc.syscall(_SYSTEM_CALLS[name], *arguments) != 0:
         raise OSError(ctypes.get_errno(), f"{name} failed")
 
 

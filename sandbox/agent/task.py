@@ -18,6 +18,12 @@ from agent.stdin import Stdin
 
 _CUT = "its output is cut at {} bytes, the most that is kept of a task"
 _FAILED = "the agent failed to accompany it to its end: it was ended, and the rest of its output is lost"
+_BRIEF_SECONDS = 0.03
+"""Who ends within this is not told to have started: the exit, which says for how long it ran, follows too soon for
+`running` to be seen, and each message costs the platform a function's run and a write."""
+_LAST_OUTPUT_SECONDS = 0.2
+"""Several round trips to the platform. Where the last output takes no longer, the exit alone tells the end; where it
+does, the end is told ahead, so that it is known whatever becomes of the sandbox meanwhile."""
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +73,11 @@ class Task:
             self.outcome = await self._execute_or_fail(order)
             await self._report_exit(self.outcome)
         except* StoppedError:
-            log.info("%s: the platform is done with it", self.workflow_id)
+            pass  # the answer to an exit that is taken says it too
         finally:
             await self._leave_nothing()
+            # Not before the exit is told: a line takes as long as a message.
+            log.info("%s: %s", self.workflow_id, self.outcome.end if self.outcome else "stopped by the platform")
 
     def terminate(self, cause: EndCause, signal_name: str, refusal: str) -> None:
         """Ends the command, or keeps it from starting: `refusal` is then what its sender reads."""
@@ -112,9 +120,7 @@ class Task:
             self._process = self._start(ordered)
         except NotStartedError as error:
             return Outcome(End("not_started", 0, message=str(error)), 0)
-        log.info("%s: started as process %d", self.workflow_id, self._process.pid)
         end = await self._accompany(self._process, ordered.timeout_seconds)
-        log.info("%s: %s", self.workflow_id, end)
         return Outcome(end, self._delivery.written)
 
     def _start(self, order: Order) -> Process:
@@ -133,14 +139,15 @@ class Task:
 
     async def _accompany(self, process: Process, timeout_seconds: int) -> End:
         """Reports while it runs, and until all but the exit is reported."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.call_later(timeout_seconds, process.terminate, "timed_out")
+        deadline = asyncio.get_running_loop().call_later(timeout_seconds, process.terminate, "timed_out")
         try:
             async with asyncio.TaskGroup() as reports:
-                reports.create_task(self._report_start())
-                reports.create_task(self._delivery.run())
+                delivering = reports.create_task(self._delivery.run())
                 reports.create_task(self._progress.run())
                 asking = reports.create_task(self.stdin.run(process.feed)) if process.feed else None
+                if not await process.ends_within(_BRIEF_SECONDS):
+                    log.info("%s: process %d", self.workflow_id, process.pid)
+                    reports.create_task(self._report_start())
                 end = self._admitted(await process.end())
                 self._processes.dismiss(process)
                 if process.feed and asking:
@@ -149,11 +156,16 @@ class Task:
                 self._inbox.read()  # what the command wrote last must not come after its exit
                 self._progress.finish()
                 self._delivery.finish()
-                if not self._delivery.is_complete:
+                if not await self._is_delivered(delivering, _LAST_OUTPUT_SECONDS):
                     await self._call("ended", {"end": end.params()})
         finally:
             deadline.cancel()
         return end
+
+    async def _is_delivered(self, delivering: asyncio.Task[None], within_seconds: float) -> bool:
+        if not self._delivery.is_complete:
+            await asyncio.wait({delivering}, timeout=within_seconds)
+        return self._delivery.is_complete
 
     def _admitted(self, end: End) -> End:
         """What is cut is not all of its output, even where it ended by itself before that was seen."""

@@ -13,7 +13,8 @@ from agent import protocol
 from tests.agent.conftest import AgentProcess, Agents
 from tests.agent.platform_peer import PlatformPeer, Received, failure
 
-TREE = "sleep 311 & (sleep 312 & sleep 313) & setsid sleep 314 & echo up; sleep 315"
+SILENT_TREE = "sleep 311 & (sleep 312 & sleep 313) & setsid sleep 314 &"
+TREE = f"{SILENT_TREE} echo up; sleep 315"
 
 
 async def test_the_deadline_ends_the_command_with_all_its_children(peer: PlatformPeer, agent: AgentProcess) -> None:
@@ -188,7 +189,7 @@ async def test_stop_kills_the_tree_and_nothing_more_is_reported(peer: PlatformPe
     agent = agents.start()
     if way == "started":
         peer.stopped.add("wf_a")
-    log = await peer.execute("wf_a", f"{TREE} & while :; do echo more; sleep 0.1; done")
+    log = await peer.execute("wf_a", f"{SILENT_TREE} while :; do sleep 0.1; echo more; done")
     await peer.until(lambda: log.started == 1)
     if way == "output":
         peer.stopped.add("wf_a")

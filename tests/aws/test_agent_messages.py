@@ -165,6 +165,27 @@ def test_an_end_reported_early_stays_what_it_was(sandbox: Sandbox, workflow_id: 
     assert sandbox.platform.task(workflow_id).end == End("exited", 1500, exit_code=3)
 
 
+def test_a_task_told_by_its_exit_alone_ends_like_any_other(
+    ada: Person, sandbox: Sandbox, clock: Clock, wire: Wire
+) -> None:
+    socket = ada.listen()
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    clock.pass_(5)
+    sandbox.output(workflow_id, 0, b"out")
+    sandbox.exit(workflow_id, 3, End("exited", 20, exit_code=3))
+    sandbox.platform.step("settle", workflowId=workflow_id)
+    status = ada.get(f"/api/workflow/{workflow_id}/status").body
+    shown = [status[name] for name in ("status", "exitCode", "creditsCharged", "outputBytes")]
+    assert shown == ["completed", 3, 1, 3]
+    task = sandbox.platform.task(workflow_id)
+    assert task.started_at
+    assert task.finished_at
+    assert 20 <= task.finished_at - task.started_at < 100  # each look at the clock is a millisecond of it
+    heard = [message["params"] for message in wire.posted(socket.connection_id)]
+    assert [event["status"] for event in heard if event["type"] == "status"] == ["completed"]
+
+
 def test_a_task_that_its_agent_failed_at_is_failed_with_what_wait_said(ada: Person, sandbox: Sandbox) -> None:
     workflow_id = ada.submit(sandbox.session_id)
     sandbox.run(workflow_id)
