@@ -7,14 +7,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidState, InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from agent import VERSION, protocol
+from agent.line import Line
 from agent.protocol import Params, ProtocolError, Request, Response
 from agent.settings import Settings
 
@@ -50,40 +50,13 @@ def backoff(tries: int, first: float = _FIRST_BACKOFF_SECONDS) -> float:
     return min(_LAST_BACKOFF_SECONDS, first * 2.0 ** min(tries, 10)) * random.uniform(0.5, 1)  # noqa: S311
 
 
-@dataclass(eq=False)
-class _Line:
-    """One WebSocket."""
-
-    socket: ClientConnection
-    opened_at: float
-    heard_at: float
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def write(self, message: bytes) -> None:
-        """At once and without waiting: what may be unanswered is bounded by those who ask.
-
-        API Gateway takes no frame above 32 KB: a longer message goes in fragments. (The library's own send() writes
-        each by itself, and an empty one after them.)"""
-        first, *others = protocol.frames(message)
-        with suppress(InvalidState):  # about to be closed: what is unanswered goes out over the next line
-            self.socket.protocol.send_text(first, fin=not others)
-            for number, piece in enumerate(others, 1):
-                self.socket.protocol.send_continuation(piece, fin=number == len(others))
-            self.socket.transport.writelines(self.socket.protocol.data_to_send())
-
-    async def texts(self) -> AsyncIterator[str | bytes]:
-        with suppress(ConnectionClosed):
-            while True:
-                yield await self.socket.recv()
-
-
 @dataclass
 class _Pending:
     """A request without its reply. It is encoded once: a resend is the same to the byte."""
 
     message: bytes
     answer: asyncio.Future[Params]
-    line: _Line | None = None
+    line: Line | None = None
     """The only line this may go over; None for whichever is the newest."""
     tries: int = 0
     timer: asyncio.TimerHandle | None = None
@@ -108,7 +81,7 @@ class Connection:
         self._notified = notified
         self._loop = asyncio.get_running_loop()
         self._pending: dict[int, _Pending] = {}
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._heard_at = self._loop.time()
         self._last_id = 0
         self._failures = 0
@@ -128,14 +101,14 @@ class Connection:
         for pending in self._pending.values():
             self._stop_timer(pending)
         if self._line is not None:
-            await self._line.socket.close()
+            await self._line.close()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
 
     # Opening and replacing
 
-    async def _open(self) -> _Line:
+    async def _open(self) -> Line:
         refusals = 0
         while True:
             if self._failures:
@@ -157,22 +130,9 @@ class Connection:
             if self._loop.time() - self._heard_at > self._timing.gone_seconds:
                 raise PlatformGoneError(f"no word from the platform for {self._timing.gone_seconds:.0f} s")
 
-    async def _dial(self) -> _Line:
-        socket = await connect(
-            self._settings.agents_url,
-            additional_headers={
-                "Authorization": f"Bearer {self._settings.token}",
-                "X-Filepath-Session": self._settings.session_id,
-                "X-Filepath-Instance": self._instance,
-            },
-            user_agent_header=f"filepath-agent/{VERSION}",
-            compression=None,  # API Gateway has none
-            proxy=None,
-            ping_interval=None,  # the protocol has heartbeats and answers
-            close_timeout=2,
-        )
-        line = _Line(socket, self._loop.time(), self._loop.time())
-        self._in_background(self._listen(line))
+    async def _dial(self) -> Line:
+        line = Line(self._settings.agents_url, self._headers(), self._heard, self._lost)
+        await line.open()
         try:
             await self._greet(line)
         except BaseException:
@@ -180,7 +140,15 @@ class Connection:
             raise
         return line
 
-    async def _greet(self, line: _Line) -> None:
+    def _headers(self) -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {self._settings.token}",
+            "X-Filepath-Session": self._settings.session_id,
+            "X-Filepath-Instance": self._instance,
+            "User-Agent": f"filepath-agent/{VERSION}",
+        }
+
+    async def _greet(self, line: Line) -> None:
         """Nothing else goes out before hello is answered; then all that is unanswered goes out again."""
         reply = await self._ask("hello", self._hello(), line)
         old, self._line = self._line, line
@@ -192,7 +160,7 @@ class Connection:
                 pending.tries = 0
                 self._send(pending)
 
-    async def _until_due(self, line: _Line) -> None:
+    async def _until_due(self, line: Line) -> None:
         """Until the line is closed, or so old that API Gateway will close it soon."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._timing.renew_seconds * random.uniform(1, 1.1)):  # noqa: S311
@@ -200,12 +168,12 @@ class Connection:
         settled = self._loop.time() - line.opened_at >= _SETTLED_SECONDS
         self._failures = 0 if settled or not line.closed.is_set() else self._failures + 1
 
-    def _hang_up(self, line: _Line) -> None:
-        self._in_background(line.socket.close())
+    def _hang_up(self, line: Line) -> None:
+        self._in_background(line.close())
 
     # Asking
 
-    async def _ask(self, method: str, params: Params | bytes, line: _Line | None) -> Params:
+    async def _ask(self, method: str, params: Params | bytes, line: Line | None) -> Params:
         self._last_id += 1
         message_id = self._last_id
         encoded = params if isinstance(params, bytes) else protocol.encode(params).encode()
@@ -229,7 +197,7 @@ class Connection:
         pending.timer = self._loop.call_later(patience, self._miss, pending, line)
         pending.tries += 1
 
-    def _miss(self, pending: _Pending, line: _Line) -> None:
+    def _miss(self, pending: _Pending, line: Line) -> None:
         """No reply. If nothing at all comes over this line, another one may do better."""
         silent = self._loop.time() - line.heard_at >= 2 * self._timing.silence_seconds
         if silent or (pending.line and pending.tries >= _HELLO_TRIES):
@@ -250,23 +218,18 @@ class Connection:
 
     # Listening
 
-    async def _listen(self, line: _Line) -> None:
-        try:
-            async for text in line.texts():
-                line.heard_at = self._heard_at = self._loop.time()
-                self._receive(line, text)
-        finally:
-            line.closed.set()
-            self._lost(line)
+    def _heard(self, line: Line, message: bytes) -> None:
+        self._heard_at = line.heard_at
+        self._receive(line, message.decode(errors="replace"))
 
-    def _lost(self, line: _Line) -> None:
+    def _lost(self, line: Line) -> None:
         for pending in self._pending.values():
             if pending.line is line and not pending.answer.done():
                 pending.answer.set_exception(ConnectionResetError("closed before hello was answered"))
 
-    def _receive(self, line: _Line, text: str | bytes) -> None:
+    def _receive(self, line: Line, text: str) -> None:
         try:
-            message = protocol.parse(text if isinstance(text, str) else text.decode(errors="replace"))
+            message = protocol.parse(text)
         except ProtocolError as error:
             log.warning("not a message of the platform's, so what is in flight may be lost: %s", error)
             self._refuse_all(line)
@@ -278,7 +241,7 @@ class Connection:
         else:
             self._notified(message)
 
-    def _refuse_all(self, line: _Line) -> None:
+    def _refuse_all(self, line: Line) -> None:
         """API Gateway answers in words of its own, without our id, where a function failed: whose it was is unknown."""
         for pending in self._pending.values():
             if (pending.line or self._line) is line:
