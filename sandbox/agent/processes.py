@@ -5,6 +5,7 @@ One owner of wait statuses: nothing else in the agent waits for a child."""
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
@@ -28,6 +29,8 @@ from agent.stdin import Feed
 _SHELL = "/bin/bash"
 _ARGUMENT_LIMIT = 100 * 1024
 """A longer command goes in as a file: the kernel's MAX_ARG_STRLEN is 128 KiB, and its error says nothing."""
+_PIPE_SIZE = 256 * 1024
+"""Four times the kernel's own, so that a command that prints much, and the agent, wait for each other less often."""
 _SWEEP_SECONDS = 5.0
 """For what does not die of SIGKILL at once: a process in uninterruptible sleep, a fork bomb."""
 
@@ -317,6 +320,8 @@ class _Pipe:
 
     def __init__(self, user: User) -> None:
         self._read_end, self.write_end = os.pipe()
+        with suppress(OSError):  # more than one user's pipes may have in all
+            fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         user.own(self.write_end)
         self._taken = False
 
