@@ -60,6 +60,10 @@ class Runtime(ABC):
         assert self._process
         return self._process.pid
 
+    @property
+    def pids(self) -> Sequence[int]:
+        return [self.pid]
+
     async def stop(self) -> None:
         if self._process:
             await asyncio.to_thread(end, self._process)

@@ -1,57 +1,67 @@
-"""What a command writes, how it ends and what it is given: the probes that sandboxes fail."""
+"""What a command writes, how it ends and what it is given: the probes that sandboxes fail, and the agent's own."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import http.server
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from agent import protocol
+from benchmarks.agent.probes import PROBES, Probe, leaves_no_zombie_of_ten_thousand
+from benchmarks.agent.runtime import Receive, Result
 from tests.agent.conftest import AgentProcess
 from tests.agent.platform_peer import PlatformPeer
 
 pytestmark = pytest.mark.usefixtures("agent")
 
 
+class Asked:
+    """The agent as the probes ask it, with what it answered."""
+
+    def __init__(self, peer: PlatformPeer, agent: AgentProcess) -> None:
+        self._peer = peer
+        self.pids: Sequence[int] = [agent.pid]
+        self.answers: list[str] = []
+
+    async def run(
+        self, command: str, receive: Receive, *, stdin: str | None = None, timeout_seconds: int = 600
+    ) -> Result:
+        workflow_id = f"wf_asked_{len(self._peer.logs)}"
+        log = await self._peer.execute(workflow_id, command, timeout_seconds, stdin=stdin)
+        await self._peer.until(lambda: log.exit is not None, seconds=120)
+        assert log.exit
+        at = 0
+        for stream, length in log.runs:
+            receive(stream, bytes(log.data[at : at + length]))
+            at += length
+        self.answers.append(f"{command[:100]!r}: {bytes(log.data[:100])!r}, {log.exit}")
+        return Result(log.exit.exit_code, log.exit.signal or log.exit.cause)
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        *(pytest.param(probe, id=name) for name, probe in PROBES.items()),
+        pytest.param(leaves_no_zombie_of_ten_thousand, id="10,000 short children", marks=pytest.mark.slow),
+    ],
+)
+async def test_the_agent_answers_right(peer: PlatformPeer, agent: AgentProcess, probe: Probe) -> None:
+    asked = Asked(peer, agent)
+    assert await probe(asked), asked.answers
+
+
 # Output
-
-
-async def test_every_byte_value_arrives_as_it_is(peer: PlatformPeer) -> None:
-    log = await peer.run("python3 -c 'import sys; sys.stdout.buffer.write(bytes(range(256)))'")
-    assert log.data == bytes(range(256))
 
 
 async def test_a_character_written_in_two_parts_arrives_whole(peer: PlatformPeer) -> None:
     log = await peer.run(r"printf '\xe2\x82'; sleep 0.2; printf '\xac'")
     assert log.text() == "€"
     assert len(log.kept) == 2
-
-
-async def test_nothing_is_added_to_an_unfinished_line_and_nothing_taken_from_blank_ones(peer: PlatformPeer) -> None:
-    assert (await peer.run("printf abc")).data == b"abc"
-    assert (await peer.run(r"printf '\n\na\n\n'")).data == b"\n\na\n\n"
-
-
-async def test_colours_are_kept(peer: PlatformPeer) -> None:
-    log = await peer.run(r"printf '\033[31mred\033[0m\r\n'")
-    assert log.data == b"\x1b[31mred\x1b[0m\r\n"
-
-
-async def test_a_line_of_ten_megabytes_arrives_exactly(peer: PlatformPeer) -> None:
-    log = await peer.run("head -c 10000000 /dev/zero | tr '\\0' a")
-    assert len(log.data) == 10_000_000
-    assert hashlib.sha256(log.data).digest() == hashlib.sha256(b"a" * 10_000_000).digest()
-
-
-async def test_a_megabyte_of_characters_of_three_bytes_arrives_exactly(peer: PlatformPeer) -> None:
-    log = await peer.run('python3 -c \'print("€" * 400000, end="")\'')
-    assert log.text() == "€" * 400_000
 
 
 async def test_no_message_is_larger_than_api_gateway_takes(peer: PlatformPeer) -> None:
@@ -172,11 +182,6 @@ async def test_a_command_past_the_kernels_argument_limit(peer: PlatformPeer) -> 
     assert log.exit.exit_code == 3
 
 
-async def test_heredocs_and_many_lines(peer: PlatformPeer) -> None:
-    log = await peer.run("cat <<'EOF'\none\n\n$two\nEOF\nif true; then\n  echo three\nfi\n")
-    assert log.text() == "one\n\n$two\nthree\n"
-
-
 async def test_it_starts_in_the_workspace_or_where_it_is_told_to(peer: PlatformPeer, agent: AgentProcess) -> None:
     assert (await peer.run("pwd; mkdir -p deep/er")).text() == f"{agent.workspace}\n"
     assert (await peer.run("pwd", cwd="deep/er")).text() == f"{agent.workspace}/deep/er\n"
@@ -241,31 +246,3 @@ async def test_inputs_that_cannot_be_had_are_the_reason(peer: PlatformPeer, agen
     assert log.exit
     assert log.exit.message == "the command's inputs are not what the agent can read"
     assert "secret" not in agent.log.read_text()
-
-
-# Many
-
-
-async def test_fifty_at_once(peer: PlatformPeer) -> None:
-    begun = time.monotonic()
-    logs = await asyncio.gather(*(peer.execute(f"wf_{n}", f"sleep 0.2; echo {n}; exit {n}") for n in range(50)))
-    await peer.until(lambda: all(log.exit for log in logs))
-    assert time.monotonic() - begun < 4
-    assert [log.text() for log in logs] == [f"{n}\n" for n in range(50)]
-    assert [log.exit and log.exit.exit_code for log in logs] == list(range(50))
-
-
-@pytest.mark.slow
-async def test_ten_thousand_short_children_leave_no_zombie_and_the_right_exit_code(
-    peer: PlatformPeer, agent: AgentProcess
-) -> None:
-    log = await peer.execute("wf_forks", "for i in {1..5000}; do (:); (: &) ; done; exit 9", timeout_seconds=200)
-    await peer.until(lambda: log.exit is not None, seconds=200)
-    assert log.exit
-    assert log.exit.exit_code == 9
-    assert agent.descendants() == []
-
-
-async def test_the_exit_code_is_right_every_time(peer: PlatformPeer) -> None:
-    logs = [await peer.run(f"(true &); exit {n}") for n in range(200)]
-    assert [log.exit and log.exit.exit_code for log in logs] == list(range(200))
