@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+HELD_BACK_SECONDS = 0.1
+
 
 class NotAPlanError(ValueError):
     """The control endpoint was sent something that is no plan."""
@@ -18,11 +20,13 @@ class NotAPlanError(ValueError):
 
 @dataclass(frozen=True)
 class Plan:
-    """Shares are of all messages, between 0 and 1. Different delays make messages overtake each other."""
+    """Shares are of all messages, between 0 and 1."""
 
     seed: int = 0
     drop: float = 0.0
     double: float = 0.0
+    reorder: float = 0.0
+    """These are held back for a moment, in which others overtake them. So do different delays."""
     delay_seconds: tuple[float, float] = (0.0, 0.0)
     refuse: int = 0
     """The HTTP status that new connections are refused with; 0 lets them in."""
@@ -30,13 +34,14 @@ class Plan:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Plan:
         low, high = content.get("delaySeconds", (0.0, 0.0))
-        known = {"seed", "drop", "double", "delaySeconds", "refuse"}
+        known = {"seed", "drop", "double", "reorder", "delaySeconds", "refuse"}
         if unknown := set(content) - known:
             raise NotAPlanError(f"A plan knows {sorted(known)}, not {sorted(unknown)}.")
         return cls(
             seed=int(content.get("seed", 0)),
             drop=float(content.get("drop", 0)),
             double=float(content.get("double", 0)),
+            reorder=float(content.get("reorder", 0)),
             delay_seconds=(float(low), float(high)),
             refuse=int(content.get("refuse", 0)),
         )
@@ -66,4 +71,8 @@ class Faults:
         if self._random.random() < self.plan.drop:
             return []
         copies = 2 if self._random.random() < self.plan.double else 1
-        return [self._random.uniform(*self.plan.delay_seconds) for _ in range(copies)]
+        return [self._delay() for _ in range(copies)]
+
+    def _delay(self) -> float:
+        held_back = HELD_BACK_SECONDS if self._random.random() < self.plan.reorder else 0.0
+        return held_back + self._random.uniform(*self.plan.delay_seconds)

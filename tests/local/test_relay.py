@@ -1,4 +1,4 @@
-"""How long a door keeps a socket: local/relay.py, between a real client and a real server."""
+"""How long a door keeps a socket, and in which order: local/relay.py, between a real client and a real server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from local.faults import Faults
+from local.faults import Faults, Plan
 from local.relay import Patience, Relay
 
 
@@ -27,9 +27,15 @@ async def _silent(connection: ServerConnection) -> None:
     await connection.wait_closed()
 
 
+PATIENT = Patience()
+NO_FAULTS = Plan()
+
+
 @asynccontextmanager
-async def relayed(platform: object, patience: Patience) -> AsyncIterator[str]:
+async def relayed(platform: object, patience: Patience = PATIENT, plan: Plan = NO_FAULTS) -> AsyncIterator[str]:
     """The URL of a relay before this platform."""
+    faults = Faults()
+    faults.follow(plan)
     async with serve(platform, "127.0.0.1", 0) as far:  # type: ignore[arg-type]
         far_port = next(iter(far.sockets)).getsockname()[1]
 
@@ -39,7 +45,7 @@ async def relayed(platform: object, patience: Patience) -> AsyncIterator[str]:
             request = connection.next_event()
             assert isinstance(request, h11.Request)
             headers = [(name.decode(), value.decode()) for name, value in request.headers]
-            await Relay(reader, writer, Faults(), patience).run("/", headers, f"ws://127.0.0.1:{far_port}", b"")
+            await Relay(reader, writer, faults, patience).run("/", headers, f"ws://127.0.0.1:{far_port}", b"")
 
         near = await asyncio.start_server(handle, "127.0.0.1", 0)
         async with near:
@@ -82,3 +88,18 @@ async def test_no_connection_lasts_for_ever() -> None:
         seconds, code = await seconds_until_closed(url)
     assert code == 1001
     assert seconds < 2
+
+
+async def _counting(connection: ServerConnection) -> None:
+    for number in range(40):
+        await connection.send(str(number))
+    await connection.wait_closed()
+
+
+async def test_messages_overtake_those_that_are_held_back_and_none_is_lost() -> None:
+    async with relayed(_counting, plan=Plan(seed=1, reorder=0.3)) as url, connect(url, proxy=None) as socket:
+        async with asyncio.timeout(5):
+            arrived = [int(await socket.recv()) for _ in range(40)]
+
+    assert sorted(arrived) == [*range(40)]
+    assert arrived != [*range(40)]
