@@ -93,6 +93,10 @@ class AgentProcess:
                 found.append(shown)
         return found
 
+    async def until_alone(self) -> None:
+        while self.descendants():  # noqa: ASYNC110 - /proc tells no event
+            await asyncio.sleep(0.05)
+
     def end(self) -> None:
         if self._process.poll() is None:
             self.signal(signal.SIGTERM)

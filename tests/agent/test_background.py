@@ -67,7 +67,7 @@ async def test_after_its_time_it_is_ended_with_all_that_came_of_it(peer: Platfor
     await peer.until(lambda: len(reports(peer)) == 2)
     assert shown(reports(peer)[1]) == (0, False, "background_limit")
     assert 1000 <= reports(peer)[1]["elapsedMs"] < 1500
-    assert agent.descendants() == []
+    await agent.until_alone()
     assert (await peer.run("echo next")).text() == "next\n"
 
 
@@ -89,7 +89,7 @@ async def test_without_any_time_it_is_ended_at_once_and_never_counted(peer: Plat
     await peer.until(lambda: bool(reports(peer)))
     assert [shown(report) for report in reports(peer)] == [(0, False, "background_limit")]
     assert reports(peer)[0]["elapsedMs"] == 0
-    assert agent.descendants() == []
+    await agent.until_alone()
 
 
 async def test_the_platform_has_it_ended_and_its_reason_comes_back(peer: PlatformPeer, agent: AgentProcess) -> None:
@@ -97,7 +97,7 @@ async def test_the_platform_has_it_ended_and_its_reason_comes_back(peer: Platfor
     await peer.run(DAEMON.format(387))
     await peer.until(lambda: len(reports(peer)) == 2)
     assert [shown(report) for report in reports(peer)] == [(1, True, None), (0, False, "insufficient_credits")]
-    assert agent.descendants() == []
+    await agent.until_alone()
 
 
 async def test_a_command_that_starts_while_leftovers_are_ended_is_not_touched(
@@ -133,8 +133,7 @@ async def test_time_without_a_connection_is_reported_after_it_and_the_limit_hold
     await peer.until(lambda: len(reports(peer)) == 1)
     peer.refuse_with = 503
     peer.cut()
-    while agent.descendants():  # noqa: ASYNC110 - /proc tells no event
-        await asyncio.sleep(0.05)
+    await agent.until_alone()
     peer.refuse_with = None
     await peer.until(lambda: shown(reports(peer)[-1]) == (0, False, "background_limit"))
     assert 1500 <= reports(peer)[-1]["elapsedMs"] < 2000

@@ -180,7 +180,8 @@ def session(aws: Aws) -> Session:
     session = Session(
         SESSION, "usr_0", SessionStatus.STARTING, NOW_MS, NOW_MS, 1024, 2048, idle_seconds=10**9, max_age_seconds=10**9
     )
-    aws.put({**keys.session(SESSION), **records.item_of(session), "tokenHash": ids.hashed(TOKEN)})
+    kept = {name: value for name, value in records.item_of(session).items() if name != "background"}
+    aws.put({**keys.session(SESSION), **kept, "tokenHash": ids.hashed(TOKEN)})
     return session
 
 
