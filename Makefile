@@ -100,7 +100,7 @@ grant: $(READY) ## Give an account credits: make grant EMAIL=a@b.c CREDITS=100
 PYTEST = $(BIN)/python -m pytest
 PYTEST_ARGS ?=
 
-.PHONY: test test-fast test-contract test-unit test-agent test-local test-stack fuzz mutate gate
+.PHONY: test test-fast test-contract test-unit test-agent test-local test-stack fuzz chaos mutate gate
 test: lint test-fast test-contract mutate test-agent test-stack ## Everything: lint, unit, AWS, SDK, contract, mutate, agent, local and, on a stack of its own, stack and gate
 
 test-fast: $(READY) ## What needs no process of its own: unit, AWS (moto) and SDK
@@ -119,6 +119,14 @@ CASES ?= 10000
 
 fuzz: $(READY) ## Many requests made of the OpenAPI document, and messages for the socket: make fuzz CASES=10000
 	@FUZZ_CASES=$(CASES) $(PYTEST) -q -n 2 tests/contract/test_fuzz.py tests/contract/test_socket_fuzz.py $(PYTEST_ARGS)
+
+# Without a seed it takes one, and says which.
+SEED ?=
+TASKS ?= 1000
+MB ?= 2000
+
+chaos: $(READY) $(SAM_READY) ## Tasks while lines break and calls fail, on a stack of its own: make chaos SEED=1 TASKS=1000 MB=2000
+	@$(BIN)/python -m tests.chaos "$(SEED)" $(TASKS) $(MB)
 
 mutate: $(READY) ## Take each condition of each write out in turn: a test must fail; lists which
 	@$(PYTEST) -qq -p gates.mutation.plugin tests/aws $(PYTEST_ARGS)

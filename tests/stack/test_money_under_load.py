@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
-from boto3.dynamodb.types import TypeDeserializer
 
-from local.deployment import client_options
-from local.deployment import session as root_session
+from tests.stack.bank import Bank, Money, Watch
 from tests.stack.conftest import KINDS, Account, RunningStack, eventually
 
 TASKS = 100
@@ -32,83 +29,6 @@ ONE_OF_FIVE = {
     "states:*": {"refuse": 0.15, "lose": 0.05},
 }
 SEED = 11
-
-Money = dict[str, int]
-
-
-@dataclass
-class Bank:
-    """The account's part of the table, read consistently and past the faults, as the owner may."""
-
-    stack: RunningStack
-    user_id: str
-
-    def __post_init__(self) -> None:
-        home = self.stack.home
-        self._client = root_session(home).client("dynamodb", **client_options(home))
-        self._table = self.stack.output("Table")
-
-    def money(self) -> Money:
-        key = {"pk": {"S": f"USER#{self.user_id}"}, "sk": {"S": "CREDIT"}}
-        item = _plain(self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)["Item"])
-        return {name: int(item[name]) for name in ("granted", "charged", "held", "available")}
-
-    def ledger(self) -> list[dict[str, Any]]:
-        return list(self._partition(f"USER#{self.user_id}", "LEDGER#"))
-
-    def tasks(self, session_ids: list[str]) -> list[dict[str, Any]]:
-        return [
-            task
-            for session_id in session_ids
-            for task in self._partition("SESSION#" + session_id.removeprefix("ses_"), "TASK#")
-        ]
-
-    def _partition(self, partition: str, prefix: str) -> Iterator[dict[str, Any]]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
-            ExpressionAttributeValues={":pk": {"S": partition}, ":sk": {"S": prefix}},
-            ConsistentRead=True,
-        )
-        for page in pages:
-            yield from map(_plain, page["Items"])
-
-
-def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
-
-
-@dataclass
-class Watch:
-    """Reads the account all the time, in the table and over REST, and keeps what it should not have seen."""
-
-    look: Callable[[], Money | None]
-    readings: int = 0
-    wrong: list[Money] = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self.over.wait(0.1):
-            money = self.look()
-            if money is None:
-                continue
-            self.readings += 1
-            if not adds_up(money):
-                self.wrong.append(money)
-
-
-def adds_up(money: Money) -> bool:
-    parts = [money[name] for name in ("charged", "held", "available")]
-    return money["granted"] == sum(parts) == GRANTED and min(parts) >= 0
 
 
 @dataclass(frozen=True)
@@ -156,8 +76,7 @@ def account(stack: RunningStack) -> Account:
 
 @pytest.fixture
 def bank(stack: RunningStack, account: Account) -> Bank:
-    answer = httpx.get(f"{stack.url}/api/auth/get-session", headers={"x-api-key": account.key}, timeout=30)
-    return Bank(stack, answer.json()["user"]["id"])
+    return Bank.of(stack, account.key)
 
 
 @pytest.fixture
@@ -213,6 +132,7 @@ def test_the_money_adds_up_at_every_moment_none_is_refused_wrongly_and_none_stuc
         eventually(lambda: bank.money()["held"], lambda held: held == 0, 240)
 
     assert (in_the_table.wrong, over_rest.wrong) == ([], [])
+    assert bank.money()["granted"] == GRANTED
     assert in_the_table.readings > 50
     assert over_rest.readings > 10
     ids = {number: answer.json()["workflowId"] for number, answer in enumerate(answers) if number not in refused}
