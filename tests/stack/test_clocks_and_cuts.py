@@ -107,9 +107,7 @@ def test_a_sandbox_that_never_says_hello_ends_and_its_task_is_released(stack: Ru
 def test_a_task_whose_sandbox_was_killed_is_lost_and_charged_for_what_ran(fp: Filepath) -> None:
     session = fp.sessions.create()
     task = session.start("echo before; sleep 60")
-    for event in task.events():
-        if getattr(event, "data", b""):
-            break
+    eventually(task.status, lambda seen: seen.status == "running" and seen.output_bytes == len("before\n"))
     os.kill(agent_pid(session.id), signal.SIGKILL)
     killed = time.monotonic()
     result = task.wait(60)

@@ -29,9 +29,10 @@ def refused(stack: RunningStack, key: str, path: str, body: dict[str, str]) -> N
 def test_a_task_that_was_accepted_and_not_started_is_started(stack: RunningStack) -> None:
     key = stack.account().key
     with stack.client(key) as fp, fp.sessions.create() as session:
+        session.run("true")  # or a hello that comes after the task gives it to the sandbox
         with stack.without("ApiFunction", "states:StartExecution", "*:stateMachine:*TaskMachine*"):
             refused(stack, key, "", {"sessionId": session.id, "task": "echo late"})
-        (task,) = fp.tasks.list(session_id=session.id)
+        (task,) = fp.tasks.list(session_id=session.id, status="queued")
         stack.turn_back(keys.task(task.workflow_id), 61, "createdAt")
         stack.reconcile()
 
