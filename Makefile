@@ -126,7 +126,7 @@ TASKS ?= 1000
 MB ?= 2000
 
 chaos: $(READY) $(SAM_READY) ## Tasks while lines break and calls fail, on a stack of its own: make chaos SEED=1 TASKS=1000 MB=2000
-	@$(BIN)/python -m tests.chaos "$(SEED)" $(TASKS) $(MB)
+	@PYTHONPATH=layers/common $(BIN)/python -m tests.chaos "$(SEED)" $(TASKS) $(MB)
 
 mutate: $(READY) ## Take each condition of each write out in turn: a test must fail; lists which
 	@$(PYTEST) -qq -p gates.mutation.plugin tests/aws $(PYTEST_ARGS)

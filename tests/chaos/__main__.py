@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import tempfile
@@ -18,6 +19,7 @@ OUTPUT_LIMIT_BYTES = 2 * plan.LARGEST
 
 
 def main(seed: int, tasks: int, megabytes: float) -> int:
+    os.environ.pop("PYTHONPATH", None)  # it was for this process; a stack's functions have a layer
     planned = plan.made(seed, tasks, megabytes, SESSIONS, AT_ONCE)
     kind = KINDS[-1]
     say(f"seed {seed}: {tasks} tasks, {planned.size / 1e6:.0f} MB, sandboxes are {kind}")

@@ -270,8 +270,8 @@ def true_ends(task: PlannedTask, noted: Noted | None) -> list[tuple[str, int | N
     if task.ending in ("exits", "leaves-a-child"):
         return [("completed", int(task.how), None)]
     status = "cancelled" if task.ending == "cancelled" else "timed_out"
-    if noted is None:  # before it began, or before it took its first breath
-        return [(status, None, None), (status, None, "TERM")]
+    if noted is None:  # ended before it came to note anything, which a cancelled one may be before it began
+        return [(status, None, "TERM"), *([(status, None, None)] if status == "cancelled" else [])]
     if noted.is_at_end:
         return [(status, int(task.how), None)]
     return [(status, None, "KILL"), (status, None, "TERM")]
