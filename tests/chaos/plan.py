@@ -66,7 +66,7 @@ class Plan:
         dice = random.Random(f"{self.seed} mishaps")  # noqa: S311 - repeatable on purpose
         while True:
             door = dice.choice(("agents", "socket"))
-            yield Mishap(dice.uniform(1, 4), door, dice.choice((0, 0, 0.5, 2)))
+            yield Mishap(dice.uniform(3, 9), door, dice.choice((0, 0, 0.5, 2)))
 
     def messages(self) -> Mapping[str, Any]:
         """How messages fare at either door."""
