@@ -18,7 +18,7 @@ from filepath import ids
 from filepath.aws import clients
 from filepath.settings import settings
 from tests.aws.gateway import AGENTS_API, CLIENTS_API, STAGE
-from tests.aws.people import Person, Platform
+from tests.aws.people import Person, Platform, Sandbox
 from tests.aws.wire import CLUSTER, Wire
 
 ROOT = Path(__file__).parents[2]
@@ -178,3 +178,17 @@ _Loader.add_multi_constructor("!", _untagged)
 @pytest.fixture
 def unknown_session() -> str:
     return ids.session_id(0, b"nobody's")
+
+
+@pytest.fixture
+def sandbox(ada: Person) -> Sandbox:
+    return ada.ready()
+
+
+@pytest.fixture
+def workflow_id(ada: Person, sandbox: Sandbox) -> str:
+    """A task that runs."""
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    sandbox.started(workflow_id)
+    return workflow_id

@@ -11,21 +11,6 @@ from tests.aws.conftest import Clock
 from tests.aws.people import EXITED, Person, Sandbox
 from tests.aws.wire import Wire
 
-
-@pytest.fixture
-def sandbox(ada: Person) -> Sandbox:
-    return ada.ready()
-
-
-@pytest.fixture
-def workflow_id(ada: Person, sandbox: Sandbox) -> str:
-    """A task that runs."""
-    workflow_id = ada.submit(sandbox.session_id)
-    sandbox.run(workflow_id)
-    sandbox.started(workflow_id)
-    return workflow_id
-
-
 # hello
 
 

@@ -20,19 +20,6 @@ Page = dict[str, Any]
 Read = Callable[[int], Page]
 
 
-@pytest.fixture
-def sandbox(ada: Person) -> Sandbox:
-    return ada.ready()
-
-
-@pytest.fixture
-def workflow_id(ada: Person, sandbox: Sandbox) -> str:
-    workflow_id = ada.submit(sandbox.session_id)
-    sandbox.run(workflow_id)
-    sandbox.started(workflow_id)
-    return workflow_id
-
-
 def over_rest(person: Person, workflow_id: str) -> Read:
     def read(after: int) -> Page:
         answer = person.get(f"/api/workflow/{workflow_id}/output?limit=1048576&after={after}")

@@ -12,19 +12,6 @@ from tests.aws.people import Person, Sandbox
 from tests.aws.wire import Wire
 
 
-@pytest.fixture
-def sandbox(ada: Person) -> Sandbox:
-    return ada.ready()
-
-
-@pytest.fixture
-def workflow_id(ada: Person, sandbox: Sandbox) -> str:
-    workflow_id = ada.submit(sandbox.session_id)
-    sandbox.run(workflow_id)
-    sandbox.started(workflow_id)
-    return workflow_id
-
-
 def test_more_is_answered_when_it_comes(ada: Person, sandbox: Sandbox, workflow_id: str, clock: Clock) -> None:
     began = clock.now_ms
     nothing, hello = (lambda: None), (lambda: sandbox.output(workflow_id, 0, b"hello"))
