@@ -195,7 +195,7 @@ class Sandbox:
             "root": str(root),
             "binds": _binds(workspace, temporary, agent),
             "files": _accounts(),
-            "command": [str(Path(sys.executable).resolve()), "-m", "agent"],
+            "command": [str(Path(sys.executable).resolve()), "-P", "-m", "agent"],
             "directory": str(workspace) if isolation() is Isolation.NONE else "/workspace",
             "environment": {
                 "PATH": PATH,

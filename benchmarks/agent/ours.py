@@ -105,7 +105,7 @@ class Ours(Runtime):
             "FILEPATH_TOKEN": _TOKEN,
             "FILEPATH_WORKSPACE": str(workspace),
         }
-        self.spawn([sys.executable, "-m", "agent"], environment)
+        self.spawn([sys.executable, "-P", "-m", "agent"], environment)
         async with asyncio.timeout(20):
             await self._greeted.wait()
 

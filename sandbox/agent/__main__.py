@@ -8,14 +8,16 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
-from agent import VERSION, environment, memory, privileges
+from agent import VERSION, environment, memory, privileges, signals
 from agent.background import Background
 from agent.connection import CallFailedError, Connection, PlatformGoneError, RefusedError, SessionClosedError
 from agent.processes import Processes
 from agent.progress import Inbox, Progress
 from agent.protocol import Exec, Params, Request, Signal, StdinPiece
 from agent.settings import Settings, SettingsError, take
+from agent.signals import Signals
 from agent.tasks import Tasks
 
 EXIT_SHUTDOWN = 0
@@ -52,7 +54,8 @@ class Agent:
     async def live(self) -> int:
         """The exit code."""
         self._inbox.open()
-        self._leave_on_signals()
+        leave = self._is_leaving.set
+        heard = Signals({signal.SIGCHLD: self._processes.reap, signal.SIGTERM: leave, signal.SIGINT: leave})
         leaving = asyncio.create_task(self._leave_when_asked())
         working = [asyncio.create_task(work) for work in self._work()]
         await asyncio.wait({leaving, *working}, return_when=asyncio.FIRST_COMPLETED)
@@ -64,15 +67,12 @@ class Agent:
         ends = await asyncio.gather(leaving, *working, return_exceptions=True)
         await self._connection.close()
         self._inbox.close()
+        heard.close()
         return self._exit_code(ends)
 
     def _work(self) -> tuple[Coroutine[None, None, None], ...]:
         """What goes on for as long as the agent lives. The first that ends, ends it."""
         return (self._connection.run(), self._beat(), self._background.watch(), self._background.report())
-
-    def _leave_on_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._is_leaving.set)
 
     async def _leave_when_asked(self) -> None:
         await self._is_leaving.wait()
@@ -145,18 +145,33 @@ async def _live(settings: Settings) -> int:
     return await Agent(settings).live()
 
 
+def _refuse_modules_of_commands() -> None:
+    """The directory it is started in is where commands write. What Python imports late would be taken from there."""
+    if not sys.flags.safe_path:
+        raise SettingsError("start it with `python3 -P -m agent`, so that no module is looked for where it is started")
+
+
+def _on_a_second_thread(settings: Settings) -> int:
+    """The first thread's ids decide who may send this process a signal, and Linux keeps ids by thread: so the first
+    stays who it is and waits, and the second, with the event loop, is the commands' user while it starts one."""
+    signals.hold()
+    with ThreadPoolExecutor(max_workers=1) as second:
+        return second.submit(asyncio.run, _live(settings)).result()
+
+
 def main() -> int:
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.INFO, stream=sys.stderr)
     # What the format does not show is not asked of the system for each line either.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("websockets").setLevel(logging.WARNING)
     try:
+        _refuse_modules_of_commands()
         settings = take()
     except SettingsError as error:
         log.error("%s", error)  # noqa: TRY400 - the message says it all
         return EXIT_SETTINGS
     log.info("agent %s of %s", VERSION, settings.session_id)
-    return asyncio.run(_live(settings))
+    return _on_a_second_thread(settings)
 
 
 if __name__ == "__main__":

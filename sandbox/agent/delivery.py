@@ -34,10 +34,10 @@ class Delivery:
         self._bucket = Bucket(self._clock())
         self._is_finished = False
         self._changed = asyncio.Event()
-
-    @property
-    def is_complete(self) -> bool:
-        return self._spool.is_empty
+        self._is_delivered = asyncio.Event()
+        self._is_delivered.set()
+        self.on_first: Callable[[], object] | None = None
+        """Called when the first byte comes, from when on run() is wanted: many commands print nothing."""
 
     @property
     def written(self) -> int:
@@ -47,12 +47,19 @@ class Delivery:
         """A Sink for the command's pipes."""
         kept = data[: self.limit - self._spool.written]
         if kept:
+            self._begin()
             self._spool.append(stream, kept)
             self._changed.set()
             self._encode_next()
         if len(kept) < len(data):
             self._cut()
         return self._spool.has_room or self.is_cut
+
+    def _begin(self) -> None:
+        self._is_delivered.clear()
+        if self.on_first:
+            self.on_first()
+            self.on_first = None
 
     def _cut(self) -> None:
         if not self.is_cut:
@@ -64,6 +71,13 @@ class Delivery:
         """Says that there will be no more."""
         self._is_finished = True
         self._changed.set()
+
+    async def completes_within(self, seconds: float) -> bool:
+        """Waits until all that was taken is acknowledged, no longer than that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_delivered.wait()
+        return self._spool.is_empty
 
     def forget(self) -> None:
         """Drops what is not acknowledged."""
@@ -90,6 +104,8 @@ class Delivery:
         reply = await self._send(self._encoding_of(chunk))
         self._bucket.watched = reply.get("watched", True)
         progress = self._spool.acknowledge(reply.get("stored", 0))
+        if self._spool.is_empty:
+            self._is_delivered.set()
         if self.on_room and self._spool.has_room:
             self.on_room()
         return progress

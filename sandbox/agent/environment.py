@@ -22,7 +22,8 @@ def base(user: User, workspace: Path, session_id: str, helpers: Path) -> dict[st
         "USER": user.name,
         "LOGNAME": user.name,
         "SHELL": "/bin/bash",
-        "LANG": "C.UTF-8",
+        # Not LANG: the other eleven categories are C's own, and every program would open a file for each of them.
+        "LC_CTYPE": "C.UTF-8",
         "TERM": "dumb",
         "TMPDIR": "/tmp",  # noqa: S108 - the command's own, not a file of ours
         # There is nobody to ask.

@@ -7,8 +7,8 @@ import json
 from dataclasses import replace
 from urllib.request import ProxyHandler, build_opener
 
+from agent.command import NotStartedError
 from agent.connection import backoff
-from agent.processes import NotStartedError
 from agent.protocol import Exec
 
 _TRIES = 4

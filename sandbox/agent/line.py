@@ -20,9 +20,11 @@ from agent import protocol
 
 _OPEN_SECONDS = 10
 _CLOSE_SECONDS = 2
+_READ_SIZE = 64 * 1024
+"""Kept for all reads: asyncio would map a quarter of a megabyte anew for each of them."""
 
 
-class Line(asyncio.Protocol):
+class Line(asyncio.BufferedProtocol):
     def __init__(
         self,
         url: str,
@@ -38,6 +40,7 @@ class Line(asyncio.Protocol):
         self._protocol = ClientProtocol(self._uri)
         self._transport: asyncio.Transport | None = None
         self._is_open: asyncio.Future[None] = self._loop.create_future()
+        self._read = memoryview(bytearray(_READ_SIZE))
         self._pieces: list[bytes] = []
         self.opened_at = self.heard_at = self._loop.time()
         self.closed = asyncio.Event()
@@ -84,8 +87,11 @@ class Line(asyncio.Protocol):
         self._protocol.send_request(request)
         self._flush()
 
-    def data_received(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        return self._read
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._protocol.receive_data(bytes(self._read[:nbytes]))
         self._take_events()
 
     def eof_received(self) -> None:

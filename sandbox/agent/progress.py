@@ -90,8 +90,13 @@ class Reporter:
         self._newest: Progress | None = None
         self._changed = asyncio.Event()
         self._finished = asyncio.Event()
+        self.on_first: Callable[[], object] | None = None
+        """Called when there is something to tell, from when on run() is wanted: most commands tell nothing."""
 
     def note(self, progress: Progress) -> None:
+        if self.on_first:
+            self.on_first()
+            self.on_first = None
         self._newest = progress
         self._changed.set()
 

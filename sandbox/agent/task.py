@@ -9,9 +9,11 @@ import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 
+from agent.command import Command, NotStartedError
 from agent.connection import CallFailedError, Connection, backoff
 from agent.delivery import Delivery
-from agent.processes import Command, NotStartedError, Process, Processes
+from agent.process import Process
+from agent.processes import Processes
 from agent.progress import Inbox, Progress, Reporter
 from agent.protocol import Chunk, End, EndCause, Params, StdinPiece, encoded_chunk_params
 from agent.stdin import Stdin
@@ -139,12 +141,12 @@ class Task:
 
     async def _accompany(self, process: Process, timeout_seconds: int) -> End:
         """Reports while it runs, and until all but the exit is reported."""
-        deadline = asyncio.get_running_loop().call_later(timeout_seconds, process.terminate, "timed_out")
-        try:
-            async with asyncio.TaskGroup() as reports:
-                delivering = reports.create_task(self._delivery.run())
-                reports.create_task(self._progress.run())
-                asking = reports.create_task(self.stdin.run(process.feed)) if process.feed else None
+        async with asyncio.TaskGroup() as reports:
+            deadline = asyncio.get_running_loop().call_later(timeout_seconds, process.terminate, "timed_out")
+            self._delivery.on_first = lambda: reports.create_task(self._delivery.run())
+            self._progress.on_first = lambda: reports.create_task(self._progress.run())
+            asking = reports.create_task(self.stdin.run(process.feed)) if process.feed else None
+            try:
                 if not await process.ends_within(_BRIEF_SECONDS):
                     log.info("%s: process %d", self.workflow_id, process.pid)
                     reports.create_task(self._report_start())
@@ -156,16 +158,12 @@ class Task:
                 self._inbox.read()  # what the command wrote last must not come after its exit
                 self._progress.finish()
                 self._delivery.finish()
-                if not await self._is_delivered(delivering, _LAST_OUTPUT_SECONDS):
+                if not await self._delivery.completes_within(_LAST_OUTPUT_SECONDS):
                     await self._call("ended", {"end": end.params()})
-        finally:
-            deadline.cancel()
+            finally:
+                deadline.cancel()
+                self._delivery.on_first = self._progress.on_first = None  # the group takes no more
         return end
-
-    async def _is_delivered(self, delivering: asyncio.Task[None], within_seconds: float) -> bool:
-        if not self._delivery.is_complete:
-            await asyncio.wait({delivering}, timeout=within_seconds)
-        return self._delivery.is_complete
 
     def _admitted(self, end: End) -> End:
         """What is cut is not all of its output, even where it ended by itself before that was seen."""

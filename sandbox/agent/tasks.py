@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import environment, inputs
+from agent.command import Command
 from agent.connection import CallFailedError, Connection, SessionClosedError
-from agent.processes import Command, Processes
+from agent.processes import Processes
 from agent.progress import Inbox, Progress
 from agent.protocol import Exec, Params, Signal, StdinPiece, bytes_of
 from agent.task import Order, Outcome, StoppedError, Task

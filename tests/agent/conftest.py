@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,12 +25,13 @@ needs_root = pytest.mark.skipif(not IS_ROOT, reason="commands run as another use
 class AgentProcess:
     """`python -m agent`, and what can be done to it from outside."""
 
-    def __init__(self, url: str, workspace: Path, **environment: str) -> None:
+    def __init__(self, url: str, workspace: Path, flags: Sequence[str] = ("-P",), **environment: str) -> None:
         self.workspace = workspace
         self.log = workspace.parent / "agent.log"
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "agent"],
+                [sys.executable, *flags, "-m", "agent"],
+                cwd=workspace,
                 env={
                     "PATH": os.environ["PATH"],
                     "PYTHONPATH": str(ROOT / "sandbox"),
@@ -115,13 +116,13 @@ class Agents:
         self._home = home
         self.started: list[AgentProcess] = []
 
-    def start(self, **environment: str) -> AgentProcess:
+    def start(self, flags: Sequence[str] = ("-P",), **environment: str) -> AgentProcess:
         workspace = self._home / "workspace"
         if not workspace.exists():
             workspace.mkdir()
             if IS_ROOT:
                 os.chown(workspace, 1000, 1000)
-        agent = AgentProcess(self._peer.url, workspace, **environment)
+        agent = AgentProcess(self._peer.url, workspace, flags, **environment)
         self.started.append(agent)
         return agent
 

@@ -31,7 +31,7 @@ async def test_the_environment_is_a_list_of_what_a_command_gets(peer: PlatformPe
         "SHELL": "/bin/bash",
         "SHLVL": "0",
         "_": "/usr/bin/env",
-        "LANG": "C.UTF-8",
+        "LC_CTYPE": "C.UTF-8",
         "TERM": "xterm",
         "TMPDIR": "/tmp",
         "GIT_TERMINAL_PROMPT": "0",
@@ -67,6 +67,20 @@ async def test_neither_profile_nor_rc_files_are_read(peer: PlatformPeer, agent: 
     for name in (".bashrc", ".profile", ".bash_profile", ".bash_login"):
         (agent.workspace / name).write_text("echo read\n")
     assert (await peer.run("shopt -q login_shell || echo no login")).text() == "no login\n"
+
+
+async def test_no_module_is_looked_for_where_commands_write(peer: PlatformPeer, agents: Agents, home: Path) -> None:
+    (home / "workspace").mkdir()
+    for name in sys.stdlib_module_names:
+        (home / "workspace" / f"{name}.py").write_text("raise SystemExit(99)")
+    agents.start()
+    assert (await peer.run("ls json.py", cwd=str(home / "workspace"))).text() == "json.py\n"
+
+
+async def test_an_agent_that_would_look_for_modules_there_does_not_start(agents: Agents) -> None:
+    agent = agents.start(flags=())
+    assert await agent.exit_code() == 2
+    assert "python3 -P -m agent" in agent.log.read_text()
 
 
 @needs_root
