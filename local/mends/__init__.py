@@ -19,6 +19,7 @@ from local.mends import (
     function_logs,
     layers,
     payloads,
+    prompt_starts,
     registry,
     root_key,
     route_responses,
@@ -42,6 +43,7 @@ def apply(home: Home) -> None:
     executions.apply()
     layers.apply(home.layers)
     payloads.apply()
+    prompt_starts.apply()
     registry.apply(home.emulator_port)
     worker_logs.apply()
     function_logs.apply(home.logs / "functions.log")

@@ -153,6 +153,13 @@ def test_activity_in_a_session_that_ends_is_none(ada: Person, sandbox: Sandbox, 
     assert not sessions.active(read, clock.now_ms)
 
 
+def test_of_two_activities_at_once_one_beats_the_alarm(sandbox: Sandbox, clock: Clock) -> None:
+    read = sandbox.platform.session(sandbox.session_id)
+    clock.pass_(100_000)
+    assert sessions.active(read, clock.now_ms)
+    assert not sessions.active(read, clock.now_ms)
+
+
 def test_a_session_closed_as_idle_is_decided_keeps_the_reason_of_its_caller(
     ada: Person, sandbox: Sandbox, clock: Clock
 ) -> None:

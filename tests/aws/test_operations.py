@@ -115,8 +115,11 @@ def test_a_session_that_closes_is_not_kept_alive_and_takes_no_task(ada: Person) 
     assert ada.money.held == 0
 
 
-def test_a_session_that_is_changed_by_others_all_the_while_is_unavailable(ada: Person, wire: Wire) -> None:
-    sandbox = ada.ready()
+def test_a_session_that_is_changed_by_others_all_the_while_is_unavailable(
+    ada: Person, clock: Clock, wire: Wire
+) -> None:
+    sandbox = ada.ready(idleTimeoutSeconds=60)
+    clock.pass_(30)
     wire.refuse("UpdateItem", "TransactionConflictException", times=50)
     answer = ada.post(f"{SESSIONS}/{sandbox.session_id}/keep-alive")
     assert (answer.status, answer.code) == (503, "unavailable")

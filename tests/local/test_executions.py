@@ -1,4 +1,4 @@
-"""A second StartExecution: local/mends/executions.py."""
+"""StartExecution, once and again: local/mends/executions.py and prompt_starts.py."""
 
 from __future__ import annotations
 
@@ -44,3 +44,23 @@ def test_the_emulator_alone_still_refuses_an_identical_start(plain: Emulator) ->
     except client.exceptions.ExecutionAlreadyExists:
         return
     pytest.fail("mends/executions.py is no longer needed")
+
+
+THE_EMULATORS_SLEEP = 0.15
+
+
+def shortest(emulator: Emulator) -> float:
+    """Seconds from StartExecution to the end of a machine that does nothing, of ten times."""
+    client = emulator.client("stepfunctions")
+    machine = emulator.machine(DONE)
+    starts = [client.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(10)]
+    ends = [emulator.execution_end(execution) for execution in starts]
+    return min((end["stopDate"] - end["startDate"]).total_seconds() for end in ends)
+
+
+def test_an_execution_begins_at_once(mended: Emulator) -> None:
+    assert shortest(mended) < THE_EMULATORS_SLEEP
+
+
+def test_the_emulator_alone_still_sleeps_first(plain: Emulator) -> None:
+    assert shortest(plain) >= THE_EMULATORS_SLEEP, "mends/prompt_starts.py is no longer needed"

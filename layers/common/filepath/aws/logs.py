@@ -27,7 +27,7 @@ class Log:
 
 
 def get(workflow_id: str) -> Log:
-    return _log(table.get(keys.log(workflow_id)))
+    return log_of(table.get(keys.log(workflow_id)))
 
 
 def append(workflow_id: str, chunk: Chunk, now: int) -> Log:
@@ -45,8 +45,8 @@ def append(workflow_id: str, chunk: Chunk, now: int) -> Log:
             )
         )
     except ConditionFailed as refused:
-        return _log(refused.item)
-    return _log(item)
+        return log_of(refused.item)
+    return log_of(item)
 
 
 def read(workflow_id: str, after: int, stored: int) -> Iterator[Chunk]:
@@ -79,7 +79,7 @@ def _chunk_before(workflow_id: str, offset: int) -> int:
     return int(page.items[0]["offset"]) if page.items else offset
 
 
-def _log(item: Item | None) -> Log:
+def log_of(item: Item | None) -> Log:
     return Log(item.get("stored", 0), item.get("sealed", False)) if item else Log()
 
 

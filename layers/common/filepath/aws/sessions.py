@@ -214,11 +214,14 @@ def awaits(session_id: str, state: WaitState, token: str, entered: int) -> Sessi
 
 def active(session: Session, now: int) -> bool:
     """True for the one activity in each debounce that is to beat the session's alarm."""
+    before = now - seconds(debounce(session.idle_seconds))
+    if session.last_active > before:
+        return False  # it only grows: a write that would be refused costs as much as another
     changed = _changed(
         session.session_id,
         condition="#status IN (:starting, :ready) AND #lastActive <= :before",
         set={"lastActive": now},
-        values={**_OPEN, "before": now - seconds(debounce(session.idle_seconds))},
+        values={**_OPEN, "before": before},
     )
     return changed is not None
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from filepath.aws import credits, keys, objects, records, table
+from filepath.aws import credits, keys, logs, objects, records, table
 from filepath.aws.idempotency import IdempotencyKey, kept
+from filepath.aws.logs import Log
 from filepath.aws.table import ConditionFailed, Item, Put, TransactionRefused, Update, Write
 from filepath.credit import charge_for
 from filepath.errors import FilepathError, InsufficientCredits, QuotaExceeded, SessionClosed, Unauthenticated
@@ -26,6 +28,11 @@ _UNSTARTED = " AND attribute_not_exists(#startedAt)"
 def get(workflow_id: str) -> Task | None:
     item = table.get(keys.task(workflow_id))
     return _task(item) if item else None
+
+
+def with_log(workflow_id: str) -> tuple[Task | None, Log]:
+    task, log = table.get_each([keys.task(workflow_id), keys.log(workflow_id)])
+    return _task(task) if task else None, logs.log_of(log)
 
 
 def get_many(workflow_ids: Iterable[str]) -> list[Task]:
@@ -240,21 +247,24 @@ def settle(task: Task, session: Session, outcome: Outcome, output_bytes: int, no
     """The end of the task and of its hold, in one. None where it was settled before, or where what `outcome` was
     decided on is no more so: an exit or a start came in, its log grew."""
     charged = charge_for(outcome.run_ms, task.held)
-    over = {
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "exitCode": outcome.exit_code,
-        "signal": outcome.signal,
-        "message": outcome.message or task.message,
-        "charged": charged,
-        "outputBytes": output_bytes,
-        "finishedAt": now,
-    }
+    over = replace(
+        task,
+        status=outcome.status,
+        reason=outcome.reason,
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        message=outcome.message or task.message,
+        charged=charged,
+        output_bytes=output_bytes,
+        finished_at=now,
+        wake_token=None,
+    )
+    before, after = records.item_of(task), records.item_of(over)
     writes: list[Write] = [
         Update(
             keys.task(task.workflow_id),
             condition=f"{_NOT_OVER} AND #exited = :exited{_UNSTARTED if task.started_at is None else ''}",
-            set={name: value for name, value in over.items() if value is not None},
+            set={name: value for name, value in after.items() if before.get(name) != value},
             remove=["wakeToken"],
             values={**_OPEN_TASK_STATUS, "exited": task.exited},
         ),
@@ -273,7 +283,7 @@ def settle(task: Task, session: Session, outcome: Outcome, output_bytes: int, no
         table.transact(writes)
     except TransactionRefused:
         return None
-    return get(task.workflow_id)
+    return over
 
 
 def _given_back(task: Task, uncharged: int) -> list[Write]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from filepath import clock, events
-from filepath.aws import executions, logs, objects, sessions, sockets, tasks
+from filepath.aws import executions, objects, sessions, sockets, tasks
 from filepath.errors import Unavailable
 from filepath.log import logger
 from filepath.protocol import Exec, Signal, notification
@@ -81,23 +81,23 @@ def settle(workflow_id: str) -> None:
     second finds it over.
     """
     for _ in range(_SETTLE_TRIES):
-        task = tasks.get(workflow_id)
+        task, log = tasks.with_log(workflow_id)
         if task is None or task.is_over:
             return
+        # After the task: why a session ends is written before its sandbox is told to, and so before a report of that.
         session = sessions.get(task.session_id)
         if session is None:
             raise LookupError(f"{task.session_id} is not in the table")
-        if _settled(task, session):
+        if _settled(task, session, log.stored):
             return
     raise Unavailable(f"{workflow_id} could not be settled: its records kept changing.")
 
 
-def _settled(task: Task, session: Session) -> bool:
+def _settled(task: Task, session: Session, stored: int) -> bool:
     now = clock.now_ms()
     if not is_decidable(task, session, now):
         logger.warning("a task's machine ended before the task; reconcile will settle it")
         return True
-    stored = logs.get(task.workflow_id).stored
     became = outcome(task, session)
     over = tasks.settle(task, session, became, stored, now)
     if over is None:
