@@ -136,14 +136,14 @@ gate: $(READY) ## What a caller does, with curl and jq, against FILEPATH_URL or 
 
 ##@ Measurements
 
-COUNT ?= 30
+COUNT ?= 50
 
 .PHONY: bench
 bench: $(READY) $(SAM_READY) ## What a task costs on AWS, into docs/cost.md; on a stack of its own, some three minutes
 	@$(BIN)/python -m benchmarks.cost $(COUNT)
 
 .PHONY: bench-hops
-bench-hops: $(READY) ## Where the time of one short task goes, on the running stack: make bench-hops COUNT=30
+bench-hops: $(READY) ## Where the time of one short task goes, on the running stack: make bench-hops COUNT=50
 	@$(BIN)/python -m benchmarks.hops $(COUNT)
 
 # The runtimes beside which the agent is measured. One of them needs Python 3.12 and is left out where there is none.
