@@ -150,9 +150,14 @@ def bob(platform: Platform) -> Person:
 
 
 @cache
+def template() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506
+    return parsed
+
+
 def table_of_the_template() -> dict[str, Any]:
     """CreateTable's parameters, as the template has them."""
-    properties = yaml.load((ROOT / "template.yaml").read_text(), _Loader)["Resources"]["Table"]["Properties"]  # noqa: S506
+    properties = template()["Resources"]["Table"]["Properties"]
     taken = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
     return {name: properties[name] for name in taken}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import json
 from collections.abc import Mapping
@@ -20,7 +21,10 @@ CLIENTS_API = "clientsapi"
 AGENTS_API = "agentsapi"
 
 EVENT_LIMIT = 6 * 1024 * 1024
-"""Lambda's."""
+"""Lambda's, for what a function is given and what it answers."""
+
+BINARY_MEDIA_TYPES = ("application/octet-stream",)
+"""The template's."""
 
 _numbers = itertools.count(1)
 
@@ -44,7 +48,11 @@ class Invocation:
 class Answer:
     status: int
     headers: Mapping[str, str]
-    text: str
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode()
 
     @property
     def body(self) -> dict[str, Any]:
@@ -88,8 +96,8 @@ class Rest:
         assert len(json.dumps(event, ensure_ascii=False).encode()) <= EVENT_LIMIT, "API Gateway would refuse it"
         with ThreadPoolExecutor(1) as process:  # two may be under way at once, each with an event loop of its own
             answer = process.submit(_invoked, event).result()
-        assert not answer["isBase64Encoded"]
-        return Answer(answer["statusCode"], _single(answer), answer["body"])
+        assert len(json.dumps(answer, ensure_ascii=False).encode()) <= EVENT_LIMIT, "Lambda would refuse it"
+        return Answer(answer["statusCode"], _single(answer), _content(answer, sent))
 
 
 def _invoked(event: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +112,12 @@ def _invoked(event: dict[str, Any]) -> dict[str, Any]:
         loop.close()
 
 
+def _content(answer: Mapping[str, Any], sent: Mapping[str, str]) -> bytes:
+    body: str = answer["body"]
+    is_decoded = answer["isBase64Encoded"] and sent.get("Accept") in BINARY_MEDIA_TYPES
+    return base64.b64decode(body) if is_decoded else body.encode()
+
+
 def _single(answer: Mapping[str, Any]) -> dict[str, str]:
     headers = dict(answer.get("headers") or {})
     headers |= {name: values[-1] for name, values in (answer.get("multiValueHeaders") or {}).items()}
@@ -116,6 +130,7 @@ def rest_event(
     """As API Gateway's REST API sends it to a proxy integration (payload version 1)."""
     path, _, query = path.partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
+    is_binary = headers.get("Content-Type") in BINARY_MEDIA_TYPES
     return {
         "resource": "/{proxy+}",
         "path": path,
@@ -137,8 +152,8 @@ def rest_event(
             "identity": {"sourceIp": source, "userAgent": "test"},
             "apiId": "restapi",
         },
-        "body": body,
-        "isBase64Encoded": False,
+        "body": base64.b64encode(body.encode()).decode() if body and is_binary else body,
+        "isBase64Encoded": bool(body) and is_binary,
     }
 
 

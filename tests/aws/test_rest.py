@@ -133,7 +133,7 @@ def test_an_environment_that_is_too_large_is_too_large(ada: Person) -> None:
         ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?after=-1", None),
         ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?after=" + "9" * 15, None),
         ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?after=" + "9" * 5000, None),
-        ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?format=raw", None),
+        ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?format=text", None),
         ("GET", "/api/workflow/wf_" + "0" * 32 + "/output?stream=stdin", None),
     ],
 )

@@ -14,7 +14,8 @@ INLINE_LIMIT = 8 * 1024
 """Bytes of a chunk that are kept in the table; larger ones go to S3, which costs a quarter per GB."""
 DEFAULT_READ = 256 * 1024
 MAX_READ = 1024 * 1024
-
+MAX_RAW_READ = 4 * 1024 * 1024
+"""Bytes of an answer that is bytes: 5.6 MB as base64, which is how they leave Lambda, and Lambda takes 6 MB."""
 
 LONGEST_WAIT = 20
 """Seconds; API Gateway gives a call 29."""
@@ -27,6 +28,13 @@ def pauses(seconds: int) -> Iterator[float]:
     while left > 0:
         yield min(pause, left)
         left, pause = left - pause, min(2 * pause, 1.0)
+
+
+def of_stream(chunk: Chunk, stream: Stream | None) -> bytes:
+    """The bytes that were written to `stream`, or to either."""
+    if stream is None:
+        return chunk.data
+    return b"".join(data for _, written_to, data in chunk.pieces() if written_to == stream)
 
 
 def until(chunk: Chunk, end: int) -> Chunk:

@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -49,6 +49,12 @@ class Model(BaseModel):
     )
 
 
+class Bytes(Model):
+    """An answer that is bytes, for a door that can give them. Fields beside `data` travel with it, as headers."""
+
+    data: bytes
+
+
 class Nothing(Model):
     """An operation that takes no parameters."""
 
@@ -65,6 +71,8 @@ class Context:
     """The caller's IP address, on the door that calls without a credential come through."""
     largest_answer: int = 4 * 1024 * 1024
     """Encoded bytes that an answer of this door can have. REST: Lambda takes 6 MB, in which quotes count twice."""
+    takes_bytes: bool = False
+    """What is answered as bytes arrives as the same bytes: by this door, for this request."""
     clients_api: str | None = None
     """`apiId/stage` of the clients' socket, for the door that knows it; a ticket's address is made of it."""
 
@@ -76,6 +84,8 @@ class Operation:
     description: str
     input: type[Model]
     output: type[Model]
+    output_as_bytes: type[Bytes] | None
+    """What it answers instead where it is asked for bytes."""
     run: Callable[[Context, Any], Model]
     method: Method
     path: str
@@ -139,7 +149,7 @@ def operation(  # noqa: PLR0913 - each is one fact about an operation, by its na
 
     def register(function: Callable[[Context, Any], Model]) -> Callable[[Context, Any], Model]:
         hints = get_type_hints(function)
-        output = hints.pop("return")
+        output, as_bytes = _outputs(hints.pop("return"))
         _, request = hints.values()
         summary, _, description = (function.__doc__ or "").partition("\n")
         _operations[function.__name__] = Operation(
@@ -148,6 +158,7 @@ def operation(  # noqa: PLR0913 - each is one fact about an operation, by its na
             "\n".join(line.strip() for line in description.strip().splitlines()),
             request,
             output,
+            as_bytes,
             function,
             method,
             path,
@@ -162,6 +173,12 @@ def operation(  # noqa: PLR0913 - each is one fact about an operation, by its na
         return function
 
     return register
+
+
+def _outputs(annotation: Any) -> tuple[type[Model], type[Bytes] | None]:
+    """Of `Output`, or of `Output | OutputAsBytes`."""
+    output, *as_bytes = get_args(annotation) or (annotation,)
+    return output, as_bytes[0] if as_bytes else None
 
 
 @cache

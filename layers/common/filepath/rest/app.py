@@ -18,6 +18,7 @@ from filepath.operations import registry
 from filepath.operations.fields import idempotency_key
 from filepath.operations.registry import Context, Operation
 from filepath.rest import openapi, requests
+from filepath.rest.replies import OCTETS, reply
 from filepath.settings import settings
 
 ANONYMOUS = Caller("", "", frozenset())
@@ -50,7 +51,7 @@ def _endpoint(operation: Operation) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         body = await request.body()
         try:
-            return _reply(operation.status, _call(operation, request, body))
+            return reply(operation.status, _call(operation, request, body))
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets the envelope
             return _refusal(failures.explained(error), request_id(request))
 
@@ -69,6 +70,7 @@ def _call(operation: Operation, request: Request, body: bytes) -> registry.Model
         request_id=request_id(request),
         idempotency_key=idempotency_key(request.headers.get("idempotency-key")),
         source=_source(request),
+        takes_bytes=request.headers.get("accept") == OCTETS,
         clients_api=f"{settings().clients_api_id}/{settings().stage}",
     )
     result = registry.call(operation, context, parsed)
@@ -92,10 +94,6 @@ def request_id(request: Request) -> str:
     event = request.scope.get("aws.event") or {}
     identity: str = event.get("requestContext", {}).get("requestId", "local")
     return identity
-
-
-def _reply(status: int, result: registry.Model) -> Response:
-    return Response(result.model_dump_json(), status, media_type="application/json")
 
 
 def _refusal(error: FilepathError, request_id: str) -> Response:

@@ -12,8 +12,9 @@ from fastapi.responses import HTMLResponse
 from pydantic.json_schema import models_json_schema
 
 from filepath.operations import registry
-from filepath.operations.registry import Model, Operation
+from filepath.operations.registry import Bytes, Model, Operation
 from filepath.rest.examples import example, given
+from filepath.rest.replies import OCTETS, header
 
 _ERROR_SCHEMA = {
     "type": "object",
@@ -105,16 +106,28 @@ def _schemas() -> dict[str, Any]:
 
 def _responses(operation: Operation) -> dict[int | str, dict[str, Any]]:
     reference = {"$ref": f"#/components/schemas/{operation.output.__name__}"}
-    replies: dict[int | str, dict[str, Any]] = {
-        operation.status: {
-            "description": operation.summary,
-            "content": {"application/json": {"schema": reference, **_example_of(operation.output)}},
-        }
+    answer: dict[str, Any] = {
+        "description": operation.summary,
+        "content": {"application/json": {"schema": reference, **_example_of(operation.output)}},
     }
+    if operation.output_as_bytes is not None:
+        answer["content"][OCTETS] = {}
+        answer["headers"] = _headers(operation.output_as_bytes)
+    replies: dict[int | str, dict[str, Any]] = {operation.status: answer}
     for status in sorted({error.status for error in operation.refusals}):
         codes = sorted({error.code for error in operation.refusals if error.status == status})
         replies[status] = _refusal(codes, is_timed=status in {429, 503})
     return replies
+
+
+def _headers(model: type[Bytes]) -> dict[str, Any]:
+    """What comes with bytes."""
+    fields = model.model_json_schema(by_alias=False)["properties"].items()
+    return {
+        header(name): {"description": field["description"], "schema": {"type": field["type"]}}
+        for name, field in fields
+        if name != "data"
+    }
 
 
 def _refusal(codes: list[str], *, is_timed: bool) -> dict[str, Any]:
