@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,30 @@ def test_stdout_and_stderr_come_apart_and_byte_for_byte(session: Session) -> Non
 
     assert result.stdout_bytes == b"out\xff\x00"
     assert result.stderr_bytes == b"err\xfe"
+
+
+def test_ten_megabytes_of_random_bytes_are_read_raw_with_curl(stack: RunningStack, tmp_path: Path) -> None:
+    key, part, read, after = stack.account().key, tmp_path / "part", hashlib.sha256(), "0"
+    with stack.client(key) as fp, fp.sessions.create() as session:
+        result = session.run("head -c 10000000 /dev/urandom >f; cat f; sha256sum <f >&2")
+    for size in (4_194_304, 4_194_304, 1_611_392):
+        url = f"{stack.url}/api/workflow/{result.workflow_id}/output?format=raw&stream=stdout&after={after}"
+        headers = with_curl(url, part, f"x-api-key: {key}", "accept: application/octet-stream")
+        assert part.stat().st_size == size
+        read.update(part.read_bytes())
+        after = headers["x-next-offset"]
+    assert (f"{read.hexdigest()}  -\n", headers["x-complete"]) == (result.stderr, "true")
+
+
+def with_curl(url: str, part: Path, *given: str) -> dict[str, str]:
+    """Writes the body to `part`; the headers by their names in lower case."""
+    options = [word for each in given for word in ("-H", each)]
+    shown = subprocess.run(
+        ["curl", "-sS", "--fail-with-body", *options, "-D", "-", "-o", part, url],
+        capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    pairs = (line.partition(": ") for line in shown.splitlines() if ": " in line)
+    return {name.lower(): value for name, _, value in pairs}
 
 
 def test_what_a_task_leaves_the_next_one_finds(session: Session) -> None:
