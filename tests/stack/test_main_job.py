@@ -51,15 +51,15 @@ def test_stdout_and_stderr_come_apart_and_byte_for_byte(session: Session) -> Non
 
 
 def test_ten_megabytes_of_random_bytes_are_read_raw_with_curl(stack: RunningStack, tmp_path: Path) -> None:
-    key, part, read, after = stack.account().key, tmp_path / "part", hashlib.sha256(), "0"
+    key, part, read, headers = stack.account().key, tmp_path / "part", hashlib.sha256(), {"x-next-offset": "0"}
     with stack.client(key) as fp, fp.sessions.create() as session:
         result = session.run("head -c 10000000 /dev/urandom >f; cat f; sha256sum <f >&2")
     for size in (4_194_304, 4_194_304, 1_611_392):
-        url = f"{stack.url}/api/workflow/{result.workflow_id}/output?format=raw&stream=stdout&after={after}"
+        url = f"{stack.url}/api/workflow/{result.workflow_id}/output?format=raw&stream=stdout"
+        url += f"&after={headers['x-next-offset']}"
         headers = with_curl(url, part, f"x-api-key: {key}", "accept: application/octet-stream")
         assert part.stat().st_size == size
         read.update(part.read_bytes())
-        after = headers["x-next-offset"]
     assert (f"{read.hexdigest()}  -\n", headers["x-complete"]) == (result.stderr, "true")
 
 

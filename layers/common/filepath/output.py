@@ -74,14 +74,16 @@ class Piece:
 
 def pieces(chunks: Iterable[Chunk]) -> Iterator[Piece]:
     """The chunks' bytes in order; neighbours of one stream are joined."""
-    held: Piece | None = None
-    for chunk in chunks:
-        for offset, stream, data in chunk.pieces():
-            if held and held.stream == stream and held.end == offset:
-                held = Piece(held.offset, stream, held.data + data)
-            else:
-                if held:
-                    yield held
-                held = Piece(offset, stream, data)
+    held: list[Piece] = []
+    for piece in (Piece(*run) for chunk in chunks for run in chunk.pieces()):
+        if held and (held[-1].stream, held[-1].end) != (piece.stream, piece.offset):
+            yield _joined(held)
+            held = []
+        held.append(piece)
     if held:
-        yield held
+        yield _joined(held)
+
+
+def _joined(neighbours: list[Piece]) -> Piece:
+    """At once: to add them one by one copies all that is there each time, and there may be tens of thousands."""
+    return Piece(neighbours[0].offset, neighbours[0].stream, b"".join(each.data for each in neighbours))
