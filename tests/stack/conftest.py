@@ -192,9 +192,14 @@ def free_ports(count: int) -> list[int]:
 KINDS = (os.environ[sandbox_choice.VARIABLE],) if sandbox_choice.wanted() else sandbox_choice.KINDS
 
 
+once = pytest.mark.parametrize("sandboxes", KINDS[:1], indirect=True, scope="session")
+"""For tests of what is the same whatever the sandboxes are: run with the kind that every machine has."""
+
+
 @pytest.fixture(scope="session", params=KINDS)
 def sandboxes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the sandboxes are: every test of a stack is run with each kind. The image is built before it is timed."""
+    """What the sandboxes are: a test of a stack is run with each kind, unless it says `once`. The image is built before
+    it is timed."""
     kind: str = request.param
     if kind not in KINDS:
         pytest.skip(f"{sandbox_choice.VARIABLE} asks for other sandboxes")

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from filepath_sdk import AsyncFilepath, AsyncSession, OutputEvent
-from tests.stack.conftest import RunningStack
+from tests.stack.conftest import RunningStack, once
+
+pytestmark = once
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.stack.conftest import RunningStack, eventually
+from tests.stack.conftest import RunningStack, eventually, once
+
+pytestmark = once
 
 MB = 1024 * 1024
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos import plan
 from tests.chaos.run import carried_out
-from tests.stack.conftest import KINDS, RunningStack
+from tests.stack.conftest import RunningStack, once
 
 SEED = 4
 TASKS = 60
@@ -14,7 +14,7 @@ MEGABYTES = 40
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("sandboxes", KINDS[-1:], indirect=True, scope="session")  # what is broken is not in them
+@once
 def test_every_result_is_the_truth_whatever_breaks_meanwhile(stack: RunningStack) -> None:
     planned = plan.made(SEED, TASKS, MEGABYTES, sessions=4, at_once=12)
     outcome = carried_out(stack, planned)

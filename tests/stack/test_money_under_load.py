@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.stack.bank import Bank, Money, Watch
-from tests.stack.conftest import KINDS, Account, RunningStack, eventually
+from tests.stack.conftest import Account, RunningStack, eventually, once
 
 TASKS = 100
 SESSIONS = 7
@@ -105,7 +105,7 @@ def failing(stack: RunningStack) -> Iterator[None]:
 
 
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize("sandboxes", KINDS[-1:], indirect=True, scope="session")  # the money is the same in each
+@once
 def test_the_money_adds_up_at_every_moment_none_is_refused_wrongly_and_none_stuck(
     stack: RunningStack, account: Account, bank: Bank, sessions: list[str]
 ) -> None:

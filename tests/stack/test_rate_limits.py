@@ -6,7 +6,9 @@ import secrets
 
 import httpx
 
-from tests.stack.conftest import RunningStack
+from tests.stack.conftest import RunningStack, once
+
+pytestmark = once
 
 
 def test_an_account_is_guessed_at_ten_times_and_then_told_when_to_go_on(stack: RunningStack) -> None:

@@ -12,7 +12,9 @@ from filepath import ids
 from filepath.aws import keys
 from filepath_sdk import Filepath, Session
 from filepath_sdk.task import Task
-from tests.stack.conftest import RunningStack, agent_pid, eventually
+from tests.stack.conftest import RunningStack, agent_pid, eventually, once
+
+pytestmark = once
 
 
 def reported(stack: RunningStack, task: Task) -> bool:

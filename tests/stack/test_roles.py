@@ -19,7 +19,9 @@ from websockets.sync.client import connect
 from filepath_sdk import Filepath
 from local.steps import Failure
 from tests.stack import grants
-from tests.stack.conftest import PASSWORD, WHOLE_RUN, RunningStack, agent_pid, eventually
+from tests.stack.conftest import PASSWORD, WHOLE_RUN, RunningStack, agent_pid, eventually, once
+
+pytestmark = once
 
 Scene = Callable[[RunningStack, Filepath], Iterator[None]]
 """In three parts: what is there before, what is tried without the grant, what comes of it when the grant is back."""

@@ -12,7 +12,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from filepath.aws import keys
-from tests.stack.conftest import RunningStack, eventually
+from tests.stack.conftest import RunningStack, eventually, once
+
+pytestmark = once
 
 
 class Caller:

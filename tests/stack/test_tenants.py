@@ -19,7 +19,9 @@ from websockets.sync.client import ClientConnection, connect
 from filepath.operations import registry
 from filepath.operations.registry import Operation
 from filepath_sdk import Filepath
-from tests.stack.conftest import RunningStack
+from tests.stack.conftest import RunningStack, once
+
+pytestmark = once
 
 OPERATIONS = registry.operations()
 
