@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from urllib.request import ProxyHandler, build_opener
 
 from agent.command import NotStartedError
 from agent.connection import backoff
@@ -49,6 +48,9 @@ async def _fetch(url: str) -> bytes:
 
 
 def _download(url: str) -> bytes:
+    # Not with the rest: it is a tenth of what the agent loads, every sandbox waits for that, and few need this.
+    from urllib.request import ProxyHandler, build_opener
+
     if not url.startswith(("http://", "https://")):
         raise ValueError("not an address of HTTP")
     with build_opener(ProxyHandler({})).open(url, timeout=_TIMEOUT_SECONDS) as response:
