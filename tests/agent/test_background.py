@@ -72,11 +72,11 @@ async def test_after_its_time_it_is_ended_with_all_that_came_of_it(peer: Platfor
 
 
 async def test_each_command_gives_it_its_time_anew(peer: PlatformPeer, agents: Agents) -> None:
-    peer.hello = {"backgroundSeconds": 1.5}
+    peer.hello = {"backgroundSeconds": 3}
     agent = agents.start(**SETTLED)
     await peer.run(DAEMON.format(385))
     for _ in range(3):
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(1.5)
         await peer.run("true")
     assert any("sleep 385" in line for line in agent.descendants())
     assert all(report["stopped"] is None for report in reports(peer))
