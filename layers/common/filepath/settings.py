@@ -79,6 +79,11 @@ class Settings:
             start_timeout_seconds=int(environ.get("START_TIMEOUT_SECONDS", "300")),
         )
 
+    def kept_until(self, since: int) -> int:
+        """When what is kept for the retention time from `since` (milliseconds) on is let go, in seconds, as DynamoDB's
+        TTL wants it."""
+        return since // 1000 + self.retention_days * 24 * 3600
+
 
 @cache
 def settings() -> Settings:

@@ -88,7 +88,7 @@ def _chunk_item(workflow_id: str, chunk: Chunk, now: int) -> Item:
         **keys.chunk(workflow_id, chunk.offset),
         "offset": chunk.offset,
         "runs": [[run.stream, run.length] for run in chunk.runs],
-        "expiresAt": now // 1000 + settings().retention_days * 24 * 3600,
+        "expiresAt": settings().kept_until(now),
     }
     if len(chunk.data) <= INLINE_LIMIT:
         return item | {"data": chunk.data}

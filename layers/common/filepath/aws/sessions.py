@@ -272,7 +272,7 @@ def finish(session: Session, status: SessionStatus, now: int) -> bool:
             set={
                 "status": status,
                 "closedAt": now,
-                "expiresAt": now // 1000 + settings().retention_days * 24 * 3600,
+                "expiresAt": settings().kept_until(now),
             },
             remove=["livePk", "liveSk", "token", "tokenHash", "wakeToken", "wakeState", "connectionId"],
             values={"closing": SessionStatus.CLOSING},

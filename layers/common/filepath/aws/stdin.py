@@ -30,7 +30,7 @@ def append(workflow_id: str, offset: int, data: bytes, now: int) -> Written | No
     """None where it does not end at `offset` any more, or was closed."""
     at_offset = "#length = :offset" if offset else "attribute_not_exists(#length)"
     length = offset + len(data)
-    kept = {"expiresAt": now // 1000 + settings().retention_days * 24 * 3600}
+    kept = {"expiresAt": settings().kept_until(now)}
     writes: list[Write] = [
         Update(
             keys.stdin(workflow_id),
@@ -48,7 +48,7 @@ def append(workflow_id: str, offset: int, data: bytes, now: int) -> Written | No
 
 
 def close(workflow_id: str, now: int) -> Written:
-    kept = {"expiresAt": now // 1000 + settings().retention_days * 24 * 3600}
+    kept = {"expiresAt": settings().kept_until(now)}
     return _written(table.update(Update(keys.stdin(workflow_id), set={"closed": True, **kept})))
 
 

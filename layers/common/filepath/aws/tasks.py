@@ -326,7 +326,7 @@ def _updated(
 
 def _kept(created_at: int) -> dict[str, int]:
     """All of a task is kept equally long, counted from its beginning, as S3 counts for the objects among it."""
-    return {"expiresAt": created_at // 1000 + settings().retention_days * 24 * 3600}
+    return {"expiresAt": settings().kept_until(created_at)}
 
 
 def _task_item(task: Task, inputs_key: str | None) -> Item:
