@@ -12,7 +12,7 @@ import pytest
 
 from filepath_sdk import Filepath, InsufficientCredits, Session
 from local.home import CHECKOUT
-from tests.stack.conftest import PASSWORD, RunningStack
+from tests.stack.conftest import PASSWORD, RunningStack, once
 
 
 def test_the_gate_passes(stack: RunningStack) -> None:
@@ -50,6 +50,7 @@ def test_stdout_and_stderr_come_apart_and_byte_for_byte(session: Session) -> Non
     assert result.stderr_bytes == b"err\xfe"
 
 
+@once
 def test_ten_megabytes_of_random_bytes_are_read_raw_with_curl(stack: RunningStack, tmp_path: Path) -> None:
     key, part, read, headers = stack.account().key, tmp_path / "part", hashlib.sha256(), {"x-next-offset": "0"}
     with stack.client(key) as fp, fp.sessions.create() as session:
