@@ -55,7 +55,7 @@ def shortest(emulator: Emulator) -> float:
     machine = emulator.machine(DONE)
     starts = [client.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(10)]
     ends = [emulator.execution_end(execution) for execution in starts]
-    return min((end["stopDate"] - end["startDate"]).total_seconds() for end in ends)
+    return min(float((end["stopDate"] - end["startDate"]).total_seconds()) for end in ends)
 
 
 def test_an_execution_begins_at_once(mended: Emulator) -> None:
