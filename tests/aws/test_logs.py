@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from botocore.exceptions import ClientError
 
 from filepath import ids, output
 from filepath.aws import clients, keys, logs, table
@@ -12,6 +13,7 @@ from filepath.aws.logs import Log
 from filepath.aws.table import Put, Update
 from filepath.protocol import Chunk, Run
 from tests.aws.people import Platform
+from tests.aws.wire import Wire
 
 WORKFLOW = ids.task_id(ids.session_id(0, b"a"), 0, b"b")
 NOW = 1_800_000_000_000
@@ -85,6 +87,22 @@ def test_a_chunk_put_but_not_counted_is_not_read_until_it_is_sent_again() -> Non
     assert read(0, logs.get(WORKFLOW).stored) == b"abc"
     assert logs.append(WORKFLOW, Chunk(3, (Run("stdout", 3),), b"def"), NOW).stored == 6
     assert read(0, 6) == b"abcdef"
+
+
+@pytest.mark.parametrize("first", [3, output.INLINE_LIMIT + 3, 2 * output.INLINE_LIMIT + 9])
+def test_a_chunk_that_was_put_cut_elsewhere_counts_as_far_as_both_go(wire: Wire, first: int) -> None:
+    """Its sender was cut off between the two writes, and the limit of a task's output was changed before the resend."""
+    whole = bytes(number % 251 for number in range(2 * output.INLINE_LIMIT + 6))
+    data = whole if first < len(whole) else whole + b"beyond"
+    wire.refuse("UpdateItem", "InternalServerError", 500, times=4)
+    with pytest.raises(ClientError):
+        logs.append(WORKFLOW, chunk(0, data[:first]), NOW)
+    stored = logs.append(WORKFLOW, chunk(0, whole), NOW).stored
+    assert stored == min(first, len(whole))
+    assert read(0, stored) == whole[:stored]
+    if stored < len(whole):
+        assert logs.append(WORKFLOW, chunk(0, whole).from_offset(stored), NOW).stored == len(whole)
+    assert read(0, len(whole)) == whole
 
 
 def test_a_sealed_log_takes_nothing() -> None:

@@ -1,14 +1,14 @@
 """The stored log of each task: its chunks, and `stored`, the length up to which it is complete.
 
 A chunk is put first, then `stored` moves from the chunk's offset to its end, on condition that it stood at the
-offset. What lies beyond `stored` was never acknowledged and is never read; the agent sends it again, byte-identical.
+offset. What lies beyond `stored` was never acknowledged and is never read; the agent sends it again, byte-identical,
+but it may be cut elsewhere here, where the limit of a task's output was changed in between: the first put stands.
 A sealed log takes nothing any more: its task is over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from filepath.aws import keys, objects, table
@@ -32,15 +32,18 @@ def get(workflow_id: str) -> Log:
 
 def append(workflow_id: str, chunk: Chunk, now: int) -> Log:
     """The log as it is afterwards: `stored` is where the agent is to go on, whether or not this chunk fitted."""
-    with suppress(ConditionFailed):  # a resend: the same bytes stand there
+    end = chunk.end
+    try:
         table.put(Put(_chunk_item(workflow_id, chunk, now), new=True))
+    except ConditionFailed as refused:  # a resend: the same bytes stand there, or as many of them as were kept then
+        end = min(end, chunk.offset + sum(length for _, length in refused.item["runs"]))
     at_offset = "#stored = :offset" if chunk.offset else "attribute_not_exists(#stored)"
     try:
         item = table.update(
             Update(
                 keys.log(workflow_id),
                 condition=f"{at_offset} AND attribute_not_exists(#sealed)",
-                set={"stored": chunk.end},
+                set={"stored": end},
                 values={"offset": chunk.offset} if chunk.offset else {},
             )
         )
@@ -92,7 +95,7 @@ def _chunk_item(workflow_id: str, chunk: Chunk, now: int) -> Item:
     }
     if len(chunk.data) <= INLINE_LIMIT:
         return item | {"data": chunk.data}
-    key = f"output/{workflow_id}/{chunk.offset:014d}"
+    key = f"output/{workflow_id}/{chunk.offset:014d}-{len(chunk.data)}"  # never written over with another length
     objects.write(key, chunk.data)
     return item | {"object": key}
 
