@@ -120,7 +120,7 @@ def test_a_session_is_never_created_over_another(ada: Person, sandbox: Sandbox) 
 @pytest.mark.parametrize(
     "write",
     [
-        lambda session_id: sessions.heard(session_id, 1),
+        lambda session_id: sessions.heard(session_id, "api/stage/connection", 1),
         lambda session_id: sessions.launched(session_id, "arn"),
         lambda session_id: sessions.awaits(session_id, WaitState.LIVE, "token", 1),
     ],

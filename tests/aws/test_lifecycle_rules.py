@@ -668,6 +668,47 @@ def test_a_disconnect_of_the_present_connection_is_noted_and_a_heartbeat_takes_i
     assert sandbox.platform.session(sandbox.session_id).connection_id == sandbox.socket.address
 
 
+def test_a_late_heartbeat_of_an_old_connection_takes_nothing_from_a_newer(ada: Person, sandbox: Sandbox) -> None:
+    old = sandbox.socket
+    sandbox.dial()
+    sandbox.hello()
+    old.call("heartbeat", tasks=[])
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    assert sandbox.given() == [workflow_id]
+
+
+def test_a_connection_that_a_late_hello_named_though_it_was_gone_is_forgotten_for_the_one_that_lives(
+    ada: Person, sandbox: Sandbox, wire: Wire
+) -> None:
+    """The line broke as soon as hello was out, and a cold function handled it behind the hello of the next line, and
+    behind the end of its own: nobody comes to take its address away."""
+    dead = sandbox.dial()
+
+    def reconnect() -> None:
+        wire.gone.add(dead.connection_id)
+        sandbox.dial()
+        sandbox.hello()
+        dead.disconnect()
+
+    wire.before("UpdateItem", reconnect)
+    dead.call("hello", instance=sandbox.instance, version="1", tasks=[])
+    assert sandbox.platform.session(sandbox.session_id).connection_id == dead.address
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    assert sandbox.given() == []
+    sandbox.heartbeat()
+    assert sandbox.given() == [workflow_id]
+
+
+def test_a_connection_that_could_not_be_posted_to_for_another_reason_is_kept(
+    ada: Person, sandbox: Sandbox, wire: Wire
+) -> None:
+    wire.refuse("PostToConnection", "LimitExceededException", 429)
+    sandbox.run(ada.submit(sandbox.session_id))
+    assert sandbox.platform.session(sandbox.session_id).connection_id == sandbox.socket.address
+
+
 def test_the_overtaken_connection_is_told_that_it_is_superseded(sandbox: Sandbox, wire: Wire) -> None:
     old = sandbox.socket
     sandbox.dial()

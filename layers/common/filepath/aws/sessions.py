@@ -164,12 +164,14 @@ def disconnected(session_id: str, address: str) -> None:
     )
 
 
-def heard(session_id: str, now: int) -> Session | None:
-    """Notes that its agent spoke; None once the sandbox is known to be gone."""
+def heard(session_id: str, address: str, now: int) -> Session | None:
+    """Notes that its agent spoke, and `address` as where it is reached where no other is known: in one write, since a
+    hello over another connection may come at any moment. None once the sandbox is known to be gone."""
     return _changed(
         session_id,
         condition="attribute_exists(pk) AND attribute_not_exists(#gone)",
         set={"lastHeard": now},
+        default={"connectionId": address},
     )
 
 

@@ -9,21 +9,25 @@ from functools import cache
 from botocore.exceptions import BotoCoreError, ClientError
 
 from filepath import clock
-from filepath.aws import clients, connections
+from filepath.aws import clients, connections, sessions
 from filepath.aws.connections import ClientConnection
 from filepath.log import logger
 from filepath.settings import settings
 
 
-def post(address: str, message: str) -> bool:
-    """False where the connection is gone, or could not be reached: what it missed, it reads when it comes back."""
+def post_to_agent(session_id: str, address: str, message: str) -> None:
+    """What does not arrive, its next hello or heartbeat makes good. A connection that is gone is forgotten: its
+    `$disconnect` may have come before the hello that named it, and while it stands there no heartbeat over another
+    takes its place.
+    """
     endpoint, connection_id = _endpoint(address)
+    management = clients.management(endpoint)
     try:
-        clients.management(endpoint).post_to_connection(ConnectionId=connection_id, Data=message.encode())
+        management.post_to_connection(ConnectionId=connection_id, Data=message.encode())
+    except management.exceptions.GoneException:
+        sessions.disconnected(session_id, address)
     except (ClientError, BotoCoreError) as error:
-        logger.info("a connection could not be posted to", extra={"connection": address, "error": str(error)})
-        return False
-    return True
+        logger.info("an agent could not be posted to", extra={"connection": address, "error": str(error)})
 
 
 def tell(user_id: str, session_id: str, workflow_id: str, messages: Iterable[str]) -> bool:

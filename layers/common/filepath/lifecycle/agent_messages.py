@@ -57,7 +57,7 @@ def hello(connection: AgentConnection, params: Params) -> Params:
     if before is None or session is None:
         raise SessionClosed("This session has ended. End the sandbox.")
     if before.connection_id not in {None, connection.address}:
-        sockets.post(str(before.connection_id), notification("superseded", {}))
+        sockets.post_to_agent(session.session_id, str(before.connection_id), notification("superseded", {}))
     became_ready = sessions.ready(connection.session_id, now)
     if became_ready or session.wake_state is WaitState.LAUNCH:  # also where the first hello's wake-up was lost
         executions.wake((became_ready or session).wake_token)
@@ -79,11 +79,9 @@ def hello(connection: AgentConnection, params: Params) -> Params:
 
 def heartbeat(connection: AgentConnection, params: Params) -> Params:
     now, known = clock.now_ms(), _known(params)
-    session = sessions.heard(connection.session_id, now)
+    session = sessions.heard(connection.session_id, connection.address, now)
     if session is None:
         raise SessionClosed("This session has ended. End the sandbox.")
-    if session.connection_id is None:
-        session = sessions.connected(session.session_id, connection.instance, connection.address, now) or session
     if session.open_tasks and sessions.active(session, now):
         executions.beat(session.wake_token)
     tasks_open = _brought_up_to_date(session, known)
@@ -127,7 +125,7 @@ def started(connection: AgentConnection, params: Params) -> Params:
 def ended(connection: AgentConnection, params: Params) -> Params:
     """Nothing is told to clients yet: what they wait for is the end with all its output."""
     workflow_id, end, now = _workflow(connection, params), End.of(params.get("end")), clock.now_ms()
-    sessions.heard(connection.session_id, now)
+    sessions.heard(connection.session_id, connection.address, now)
     task = tasks.ended(workflow_id, end, now) if workflow_id else None
     return _STOP if task is None else {"stop": False}
 

@@ -53,7 +53,7 @@ def _post(task: Task, piece: StdinPiece, now: int) -> None:
     if session is None:
         return
     if session.connection_id:
-        sockets.post(session.connection_id, notification("stdin", piece.params()))
+        sockets.post_to_agent(session.session_id, session.connection_id, notification("stdin", piece.params()))
     if sessions.active(session, now):
         executions.beat(session.wake_token)
 

@@ -35,7 +35,7 @@ def dispatch(task: Task, address: str) -> None:
     if given is None:
         wake([task.workflow_id])  # cancelled a moment ago
         return
-    sockets.post(address, notification("exec", _exec(given).params()))
+    sockets.post_to_agent(given.session_id, address, notification("exec", _exec(given).params()))
 
 
 def _exec(task: Task) -> Exec:
@@ -67,7 +67,8 @@ def cancel(workflow_id: str, signal: str) -> Task | None:
         return task
     session = sessions.get(task.session_id)
     if session and session.connection_id:
-        sockets.post(session.connection_id, notification("signal", Signal(workflow_id, signal).params()))
+        signalled = notification("signal", Signal(workflow_id, signal).params())
+        sockets.post_to_agent(session.session_id, session.connection_id, signalled)
     return task
 
 
