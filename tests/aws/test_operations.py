@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 
 import pytest
 
 from filepath import output
 from filepath.aws import clients, keys, table
 from filepath.protocol import End
-from tests.aws.conftest import Clock
+from filepath.task import backstop_seconds
+from tests.aws.conftest import Clock, template
 from tests.aws.people import Person, Platform
 from tests.aws.wire import Wire
 
@@ -436,6 +438,20 @@ def test_what_the_bucket_has_deleted_is_not_found(ada: Person) -> None:
         clients.s3().delete_object(Bucket="filepath-objects", Key=stored["Key"])
     for answer in map(ada.get, paths):
         assert (answer.status, answer.code) == (404, "not_found")
+
+
+def test_the_shortest_retention_outlives_the_longest_task(
+    platform: Platform, configure: Callable[..., None], clock: Clock
+) -> None:
+    """What is kept of a task counts from its beginning: let go while it runs, nothing could ever end its hold."""
+    configure(RETENTION_DAYS=str(template()["Parameters"]["RetentionDays"]["MinValue"]))
+    rich = platform.person("rich@example.org", credits_granted=2000)
+    sandbox = rich.ready()
+    workflow_id = rich.submit(sandbox.session_id, timeoutSeconds=86_400)
+    clock.pass_(backstop_seconds(86_400))
+    sandbox.run(workflow_id)
+    sandbox.finish(workflow_id, b"at last")
+    assert rich.get(f"{TASKS}/{workflow_id}/output").body["chunks"][0]["data"] == "at last"
 
 
 # Tickets
