@@ -171,6 +171,18 @@ def test_a_task_that_is_over_or_was_not_opened_for_it_is_a_conflict(
     assert stdin.get(workflow_id) == stdin.get(unopened) == Written()
 
 
+def test_what_was_done_and_is_sent_again_after_the_command_ended_is_answered_as_it_was(
+    ada: Person, sandbox: Sandbox, workflow_id: str
+) -> None:
+    """The first answer was lost, and the command ended with its input."""
+    write(ada, workflow_id, "all of it", offset=0)
+    close(ada, workflow_id)
+    sandbox.finish(workflow_id)
+    assert write(ada, workflow_id, "all of it", offset=0).body == {"offset": 9}
+    assert close(ada, workflow_id).body == {"offset": 9}
+    assert [write(ada, workflow_id, "x", offset=offset).status for offset in (9, None)] == [409, 409]
+
+
 # Activity, and what was lost
 
 

@@ -13,12 +13,14 @@ _TRIES = 5
 
 
 def write(task: Task, data: bytes, offset: int | None, now: int) -> int:
-    """How long it is then. With an offset, what is there already is not written again. Raises Conflict, TooLarge."""
-    check(task)
+    """How long it is then. With an offset, what is there already is not written again, which is so too where the
+    command has ended since. Raises Conflict, TooLarge."""
+    _check_opened(task)
     for _ in range(_TRIES):
         before = stdin.get(task.workflow_id)
         if offset is not None and offset + len(data) <= before.length:
             return before.length
+        _check_running(task)
         if offset not in {None, before.length}:
             raise Conflict(
                 f"This task's stdin has {before.length} bytes. Write from there on.", details={"offset": before.length}
@@ -34,16 +36,22 @@ def write(task: Task, data: bytes, offset: int | None, now: int) -> int:
 
 
 def close(task: Task, now: int) -> int:
-    check(task)
+    """A command often ends with its input: who asks again, since the answer was lost, is told what came of it."""
+    _check_opened(task)
+    if task.is_over and (known := stdin.get(task.workflow_id)).closed:
+        return known.length
+    _check_running(task)
     written = stdin.close(task.workflow_id, now)
     _post(task, StdinPiece(task.workflow_id, written.length, b"", written.length, closed=True), now)
     return written.length
 
 
-def check(task: Task) -> None:
-    """Raises Conflict where nothing can be written to it."""
+def _check_opened(task: Task) -> None:
     if not task.stdin_open:
         raise Conflict("This task's stdin was not left open. Submit it with stdinOpen to write to it later.")
+
+
+def _check_running(task: Task) -> None:
     if task.is_over:
         raise Conflict("This task is over. Nothing can be written to it any more.")
 
