@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -190,6 +191,15 @@ def test_a_wait_that_times_out_can_be_gone_on_with(fp: Filepath) -> None:
             task.wait(timeout=0.1)
         assert task.wait(timeout=5).stdout == "a\nb\n"
         assert task.output() == b"a\nb\n"
+
+
+def test_two_may_wait_for_one_task_at_one_time(fp: Filepath) -> None:
+    with fp.sessions.create() as session, ThreadPoolExecutor(2) as others:
+        task = session.start("for number in {1..50}; do echo $number; done; sleep 0.3; echo over")
+        waits = [others.submit(task.wait, 20) for _ in range(2)]
+        expected = "".join(f"{number}\n" for number in range(1, 51)) + "over\n"
+        assert [wait.result(20).stdout for wait in waits] == [expected] * 2
+        assert task.wait(0).stdout == expected
 
 
 def test_a_cancelled_task_says_so_with_its_signal(fp: Filepath) -> None:

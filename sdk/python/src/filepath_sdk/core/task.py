@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -42,6 +43,21 @@ class Callbacks:
         return None
 
 
+class Story:
+    """What the events of a task come to."""
+
+    def __init__(self) -> None:
+        self.result: Result | None = None
+        self._output: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+
+    def observe(self, event: TaskEvent) -> None:
+        if isinstance(event, OutputEvent):
+            self._output[event.stream] += event.data
+        elif isinstance(event, StatusEvent) and event.status.over:
+            stdout, stderr = bytes(self._output["stdout"]), bytes(self._output["stderr"])
+            self.result = Result.of(event.status, stdout, stderr)
+
+
 class TaskCore:
     def __init__(
         self,
@@ -53,36 +69,46 @@ class TaskCore:
         self.deployment = deployment
         self.workflow_id = workflow_id
         self.session_id = session_id
-        self._subscription = subscription
-        self._waited: TaskWatch | None = None
-        self._output: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
-        self._result: Result | None = None
+        self._subscriptions = [] if subscription is None else [subscription]
+        """For the first who watches from the beginning; lists are safe to take from where several threads do."""
+        self._story = Story()
+        self._given_up: list[tuple[TaskWatch, Story]] = []
+        """Of waits that were over before the task was."""
         self._written: int | None = None
         """Bytes of stdin; None where others may write too."""
 
     def watch(self, after: int = 0) -> TaskWatch:
-        subscription, self._subscription = self._subscription, None
-        if subscription is not None and after == 0:
-            return TaskWatch(self.deployment, self.workflow_id, subscription)
+        with contextlib.suppress(IndexError):
+            subscription = self._subscriptions.pop()
+            if after == 0:
+                return TaskWatch(self.deployment, self.workflow_id, subscription)
         return TaskWatch.attach(self.deployment, self.workflow_id, after)
 
     async def wait(self, timeout: float | None = None) -> Result:
+        """Each that waits at one time has a watch of its own: an event that one took would be missing to the other."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while self._result is None:
-            if self._waited is None:
-                self._waited = self.watch()
-            event = await self._waited.next_event(deadline)
-            if event is None:
-                raise RuntimeError("the events ended without a terminal status")
-            self.observe(event)
-        return self._result
+        if self._story.result is not None:
+            return self._story.result
+        watch, story = self._begin_or_go_on()
+        try:
+            while story.result is None:
+                event = await watch.next_event(deadline)
+                if event is None:
+                    raise RuntimeError("the events ended without a terminal status")
+                story.observe(event)
+        except BaseException:
+            self._given_up.append((watch, story))
+            raise
+        self._story = story
+        return story.result
+
+    def _begin_or_go_on(self) -> tuple[TaskWatch, Story]:
+        with contextlib.suppress(IndexError):
+            return self._given_up.pop()
+        return self.watch(), Story()
 
     def observe(self, event: TaskEvent) -> None:
-        if isinstance(event, OutputEvent):
-            self._output[event.stream] += event.data
-        elif isinstance(event, StatusEvent) and event.status.over:
-            stdout, stderr = bytes(self._output["stdout"]), bytes(self._output["stderr"])
-            self._result = Result.of(event.status, stdout, stderr)
+        self._story.observe(event)
 
     async def run(self, callbacks: Callbacks, *, check: bool) -> Result:
         """To its end. It is the caller's alone: when that is interrupted, the command is cancelled."""
