@@ -221,6 +221,15 @@ def test_an_interrupt_in_a_run_cancels_the_command(platform: Platform) -> None:
     assert platform.tasks["wf_1"].cancelled
 
 
+def test_a_callback_that_raises_cancels_the_command(platform: Platform, fp: Filepath) -> None:
+    def failing(_: str) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fp.sessions.create().run("echo up; sleep 60", on_stdout=failing)
+    assert platform.tasks["wf_1"].cancelled
+
+
 def test_progress_reaches_its_callback(platform: Platform, fp: Filepath) -> None:
     seen: list[tuple[float | None, str | None]] = []
     with fp.sessions.create() as session:

@@ -54,7 +54,7 @@ class Session(SessionHandle):
     ) -> Result:
         """Run a command to its end. The callbacks get text as it is written, cut as it arrives, but never
         inside a character. A non-zero exit is a result, unless `check`: then it raises CommandFailed.
-        An interrupt (Ctrl-C) cancels the command.
+        An interrupt (Ctrl-C) cancels the command, and so does a callback that raises.
         """
         task = complete(submit(self._deployment, self.id, cmd, timeout, env, cwd, stdin))
         return complete(task.run(Callbacks(on_stdout, on_stderr, on_progress), check=check))

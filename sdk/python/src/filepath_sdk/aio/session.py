@@ -54,7 +54,8 @@ class AsyncSession(SessionHandle):
     ) -> Result:
         """Run a command to its end. The callbacks get text as it is written, cut as it arrives, but never
         inside a character. A non-zero exit is a result, unless `check`: then it raises CommandFailed.
-        They may be coroutine functions. Cancelling the run, or a timeout around it, cancels the command.
+        They may be coroutine functions. Cancelling the run, or a timeout around it, cancels the command, and so does
+        a callback that raises.
         """
         task = await submit(self._deployment, self.id, cmd, timeout, env, cwd, stdin)
         return await task.run(Callbacks(on_stdout, on_stderr, on_progress), check=check)

@@ -111,20 +111,31 @@ class TaskCore:
         self._story.observe(event)
 
     async def run(self, callbacks: Callbacks, *, check: bool) -> Result:
-        """To its end. It is the caller's alone: when that is interrupted, the command is cancelled."""
+        """To its end. It is the caller's alone: when that is interrupted, or a callback raises, the command is
+        cancelled, for nobody would have a handle on it."""
         try:
             watch = self.watch()
             while (event := await watch.next_event()) is not None:
                 self.observe(event)
-                await callbacks.tell(event)
+                await self._tell(callbacks, event)
         except self.deployment.backend.interruptions:
-            cancel = calls.cancel_task(self.workflow_id, None)
-            await self.deployment.backend.part(self.deployment.send(cancel))
+            await self._leave()
             raise
         result = await self.wait()
         if check and not result.ok:
             raise CommandFailed(result)
         return result
+
+    async def _tell(self, callbacks: Callbacks, event: TaskEvent) -> None:
+        try:
+            await callbacks.tell(event)
+        except Exception:
+            await self._leave()
+            raise
+
+    async def _leave(self) -> None:
+        cancel = calls.cancel_task(self.workflow_id, None)
+        await self.deployment.backend.part(self.deployment.send(cancel))
 
     def opens_stdin(self) -> None:
         """It is this one's to write to, from the beginning."""
