@@ -47,7 +47,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     narrowed = any(config.getoption(option) for option in ("keyword", "markexpr", "deselect", "lf"))
     narrowed = narrowed or any("::" in word for word in config.args)
     config.stash[WHOLE_RUN] = not narrowed and chosen >= set(here.glob("test_*.py"))
+    items[:] = [item for item in items if not _is_again(item)]
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def _is_again(item: pytest.Item) -> bool:
+    """Whether it is to be run once, and this is another kind's turn."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return item.get_closest_marker("once") is not None and parameters.get("sandboxes", KINDS[-1]) != KINDS[-1]
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,7 @@ def free_ports(count: int) -> list[int]:
 KINDS = (os.environ[sandbox_choice.VARIABLE],) if sandbox_choice.wanted() else sandbox_choice.KINDS
 
 
-once = pytest.mark.parametrize("sandboxes", KINDS[:1], indirect=True, scope="session")
+once = pytest.mark.once
 """For tests of what is the same whatever the sandboxes are: run with the kind that every machine has."""
 
 
