@@ -47,6 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     narrowed = any(config.getoption(option) for option in ("keyword", "markexpr", "deselect", "lf"))
     narrowed = narrowed or any("::" in word for word in config.args)
     config.stash[WHOLE_RUN] = not narrowed and chosen >= set(here.glob("test_*.py"))
+    config.hook.pytest_deselected(items=[item for item in items if _is_again(item)])
     items[:] = [item for item in items if not _is_again(item)]
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
