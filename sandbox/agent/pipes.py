@@ -53,8 +53,10 @@ class Pipes:
         self._read_what_is_owed()
         cap = self._loop.time() + _DRAIN_CAP_SECONDS
         while self._streams and not (self._loop.time() >= cap and self._owes_nothing()):
-            if not await self._is_active() and not self._paused and self._owes_nothing():
-                break
+            if not await self._is_active() and not self._paused:
+                self._read_what_is_owed()
+                if self._owes_nothing():
+                    break
         self.release()
 
     def release(self) -> None:
@@ -64,15 +66,17 @@ class Pipes:
 
     def _read_what_is_owed(self) -> None:
         for pipe in list(self._streams):
-            while self._owed[pipe] > 0 and not self._paused:
+            while pipe in self._streams and self._owed[pipe] > 0 and not self._paused:
                 self._read(pipe)
-            if not self._paused:
+            if pipe in self._streams and not self._paused:
                 self._read(pipe)  # the end of the file, if no child has the pipe
 
     def _read(self, pipe: int) -> None:
         try:
             data = os.read(pipe, _READ_SIZE)
         except BlockingIOError:
+            # What was owed is gone: a child can open the pipe by its name, and read what was meant for the agent.
+            self._owed[pipe] = 0
             return
         self._owed[pipe] = self._owed.get(pipe, 0) - len(data)
         self._activity.set()
