@@ -17,6 +17,8 @@ from functools import partial
 
 _MARKED_LIMIT = b"Max msgqueue size"
 _UNLIMITED_MARKS = 1 << 30
+_THREADS = 17
+"""Which of the fields of /proc/PID/stat, behind the name, counts the threads."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,10 @@ def _relation(pid: int) -> Relation | None:
     if not stat:
         return None
     # The name is in parentheses and may hold any character, parentheses too.
-    state, parent, group, session = stat[stat.rindex(b")") + 2 :].split(b" ", 4)[:4]
-    return Relation(pid, state in b"ZX", int(parent), int(group), int(session))
+    state, parent, group, session, *others = stat[stat.rindex(b")") + 2 :].split(b" ", _THREADS + 1)
+    # The state is the first thread's. A process whose first thread has ended lives on in the others.
+    is_zombie = state in b"ZX" and int(others[_THREADS - 4]) <= 1
+    return Relation(pid, is_zombie, int(parent), int(group), int(session))
 
 
 def _children() -> list[int]:

@@ -15,6 +15,13 @@ from tests.agent.platform_peer import PlatformPeer, Received, failure
 
 SILENT_TREE = "sleep 311 & (sleep 312 & sleep 313) & setsid sleep 314 &"
 TREE = f"{SILENT_TREE} echo up; sleep 315"
+_WITHOUT_FIRST_THREAD = """
+import ctypes, os, signal, threading, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+threading.Thread(target=time.sleep, args=[333]).start()
+print("up", flush=True)
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)  # exit: of this thread alone
+"""
 
 
 async def test_the_deadline_ends_the_command_with_all_its_children(peer: PlatformPeer, agent: AgentProcess) -> None:
@@ -126,6 +133,18 @@ async def test_a_daemon_that_a_finished_command_left_is_counted_and_lives_on(
 async def test_a_fork_bomb_ends_at_its_deadline(peer: PlatformPeer, agent: AgentProcess) -> None:
     bomb = "fork() { [ $1 -gt 6 ] || { fork $(($1+1)) & fork $(($1+1)) & sleep 300; }; }; trap '' TERM; fork 0"
     log = await peer.run(bomb, timeout_seconds=1)
+    assert log.exit
+    assert (log.exit.cause, log.exit.leftovers) == ("timed_out", 0)
+    assert agent.descendants() == []
+
+
+@pytest.mark.parametrize("command", ["exec {}", "setsid {} & sleep 332"])
+async def test_a_process_whose_first_thread_has_ended_is_alive(
+    peer: PlatformPeer, agent: AgentProcess, command: str
+) -> None:
+    (agent.workspace / "program.py").write_text(_WITHOUT_FIRST_THREAD)
+    log = await peer.run(command.format("python3 program.py"), timeout_seconds=2)
+    assert log.text() == "up\n"
     assert log.exit
     assert (log.exit.cause, log.exit.leftovers) == ("timed_out", 0)
     assert agent.descendants() == []
