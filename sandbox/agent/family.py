@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 _MARKED_LIMIT = b"Max msgqueue size"
+_TRACER = b"TracerPid:"
 _UNLIMITED_MARKS = 1 << 30
 _THREADS = 17
 """Which of the fields of /proc/PID/stat, behind the name, counts the threads."""
@@ -56,14 +57,17 @@ class Marks:
 
 
 def members(leader: int, mark: int | None, leaders: Collection[int]) -> list[Relation]:
-    """The living processes of the command whose first process is or was `leader`. `leaders` are the first processes
-    of all commands that are not over yet."""
+    """The living processes of the command whose first process is or was `leader`, and who keeps that from being waited
+    for. `leaders` are the first processes of all commands that are not over yet."""
     roots = _roots(leader, mark, leaders)
     if not roots:
         return []
     relations = _all()
     # Again, and last: whoever lost its parent during that long read is below nobody there, but the agent's child now.
-    return _living(relations, roots | _roots(leader, mark, leaders))
+    found = _living(relations, roots | _roots(leader, mark, leaders))
+    if leader in leaders and leader in relations and relations[leader].is_zombie:
+        found += _tracer(leader, found)
+    return found
 
 
 def strays(commands: Collection[tuple[int, int | None]]) -> list[Relation]:
@@ -96,6 +100,16 @@ def _stray_roots(commands: Collection[tuple[int, int | None]]) -> set[int]:
 def _belongs(pid: int, leader: int, mark: int | None) -> bool:
     relation = _relation(pid)
     return relation is not None and (relation.session == leader or (mark is not None and _mark_of(pid) == mark))
+
+
+def _tracer(zombie: int, known: Collection[Relation]) -> list[Relation]:
+    """Who traces it, if that is a descendant of the agent and not known already. The kernel shows a process that has
+    ended to its tracer alone, for as long as it likes, and every command's process can trace another one's."""
+    for line in (_read(f"/proc/{zombie}/status") or b"").splitlines():
+        if line.startswith(_TRACER):
+            tracer = int(line.removeprefix(_TRACER))
+            return [one for one in descendants() if one.pid == tracer and one not in known] if tracer else []
+    return []
 
 
 def _living(relations: dict[int, Relation], roots: set[int]) -> list[Relation]:

@@ -22,6 +22,13 @@ threading.Thread(target=time.sleep, args=[333]).start()
 print("up", flush=True)
 ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)  # exit: of this thread alone
 """
+_TRACER = """
+import ctypes, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), 0, 0)  # PTRACE_SEIZE, and never a wait
+print("up", flush=True)
+time.sleep(335)
+"""
 
 
 async def test_the_deadline_ends_the_command_with_all_its_children(peer: PlatformPeer, agent: AgentProcess) -> None:
@@ -148,6 +155,18 @@ async def test_a_process_whose_first_thread_has_ended_is_alive(
     assert log.exit
     assert (log.exit.cause, log.exit.leftovers) == ("timed_out", 0)
     assert agent.descendants() == []
+
+
+async def test_a_process_that_another_command_traces_ends_at_its_deadline(
+    peer: PlatformPeer, agent: AgentProcess
+) -> None:
+    (agent.workspace / "tracer.py").write_text(_TRACER)
+    log = await peer.execute("wf_traced", "echo $$; sleep 334; exit 3", timeout_seconds=2)
+    await peer.until(lambda: bool(log.data))
+    tracer = await peer.execute("wf_tracer", f"python3 tracer.py {log.text()}")
+    await peer.until(lambda: tracer.data == b"up\n" and log.exit is not None, seconds=8)
+    assert log.exit
+    assert (log.exit.cause, log.exit.leftovers) == ("timed_out", 0)
 
 
 # Messages that overtake each other or come twice
