@@ -16,6 +16,9 @@ _HELPER = Path(__file__).parent.parent / "progress"
 _INTERVAL_SECONDS = 0.5
 _LINE_LIMIT = 4096
 """PIPE_BUF: a line up to this length is written in one piece. Nothing longer comes from the helper."""
+_PIPE_SIZE = 64 * 1024
+_COMPLAINT_SECONDS = 60.0
+"""A log's lines cost money and time: a command that writes nonsense without end must not make one of each."""
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,10 @@ class Inbox:
         self.helpers = parent / f"filepath-{name}"
         self.pipe = self.helpers / "progress.pipe"
         self._received = received
+        self._loop = asyncio.get_running_loop()
         self._rest = b""
+        self._ignored = 0
+        self._complains_at = 0.0
 
     def open(self) -> None:
         self.helpers.mkdir(mode=0o755)
@@ -55,18 +61,28 @@ class Inbox:
         self.pipe.chmod(0o622)
         # For writing too, so that the last writer's going is not an end of file.
         self._file = os.open(self.pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        asyncio.get_running_loop().add_reader(self._file, self.read)
+        self._loop.add_reader(self._file, self._read_some)
 
     def read(self) -> None:
-        """Takes in what is there. Also called when a command has ended: its last line is there by then."""
-        with suppress(BlockingIOError):
-            *lines, rest = (self._rest + os.read(self._file, 64 * 1024)).split(b"\n")
-            self._rest = rest[-_LINE_LIMIT:]
-            for line in lines:
-                self._take(line)
+        """Takes in what is there: called when a command has ended, as its last line is there by then."""
+        for _ in range(_PIPE_SIZE // _LINE_LIMIT):
+            if not self._read_some():
+                break
+
+    def _read_some(self) -> bool:
+        """A little at a time: short lines are many, and whatever is written here, deadlines and output come between."""
+        try:
+            read = os.read(self._file, _LINE_LIMIT)
+        except BlockingIOError:
+            return False
+        *lines, rest = (self._rest + read).split(b"\n")
+        self._rest = rest[-_LINE_LIMIT:]
+        for line in lines:
+            self._take(line)
+        return True
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._file)
+        self._loop.remove_reader(self._file)
         os.close(self._file)
         with suppress(OSError):
             for file in self.helpers.iterdir():
@@ -77,9 +93,16 @@ class Inbox:
         try:
             progress = parse(line)
         except ValueError as error:
-            log.info("ignoring a line of progress: %s", error)
+            self._ignore(error)
         else:
             self._received(progress)
+
+    def _ignore(self, error: ValueError) -> None:
+        self._ignored += 1
+        if self._loop.time() >= self._complains_at:
+            log.info("ignoring %d lines of progress, the last: %.200s", self._ignored, error)
+            self._ignored = 0
+            self._complains_at = self._loop.time() + _COMPLAINT_SECONDS
 
 
 class Reporter:

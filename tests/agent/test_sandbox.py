@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,20 @@ async def test_a_message_of_any_characters_is_one_message(peer: PlatformPeer, ag
 async def test_nonsense_in_the_pipe_is_survived(peer: PlatformPeer, agent: AgentProcess) -> None:
     log = await peer.run(r"printf 'x\ny\t\t\n\xff\t1000\t\n' > $FILEPATH_PROGRESS; progress 7")
     assert log.progress == [(7, None)]
+
+
+async def test_nonsense_without_end_neither_fills_the_log_nor_keeps_others_waiting(
+    peer: PlatformPeer, agent: AgentProcess
+) -> None:
+    flood = await peer.execute("wf_flood", "yes '' > $FILEPATH_PROGRESS", timeout_seconds=3)
+    begun = time.monotonic()
+    await peer.run("echo hi")
+    assert time.monotonic() - begun < 2
+    await peer.until(lambda: flood.exit is not None)
+    assert flood.exit
+    assert (flood.exit.cause, flood.exit.signal) == ("timed_out", "TERM")
+    assert flood.exit.run_ms < 5000
+    assert agent.log.stat().st_size < 5000
 
 
 @pytest.mark.parametrize("line", [b"", b"wf_a", b"wf_a\t5", b"wf_a\t101\t", b"wf_a\tx\t"])
