@@ -21,6 +21,9 @@ _PIPE_SIZE = 256 * 1024
 _SCRIPT = 3
 """The command's descriptor of that file, behind stdin, stdout and stderr."""
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_START_SECONDS = 20.0
+"""A thousand times what a start takes on a busy machine, and less than the platform waits for a sandbox's sign of
+life."""
 
 
 class NotStartedError(Exception):
@@ -66,6 +69,7 @@ def _start(command: Command, user: User) -> Started:
         _script(command.text) as script,
         user.worn_by_this_thread(),
         _directory(command.directory),
+        _or_never_again(),
     ):
         files = [stdin, stdout.write_end, stderr.write_end, *([] if script is None else [script])]
         pid = os.posix_spawn(
@@ -88,6 +92,18 @@ def _directory(path: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir("/")
+
+
+@contextmanager
+def _or_never_again() -> Iterator[None]:
+    """The agent stands still until the shell runs, and before it does, it is a process that other commands can stop:
+    SIGSTOP cannot be held back. Then SIGALRM ends the agent, and the sandbox with it, rather than nobody ever hearing
+    of either again: nothing else of it can act."""
+    signal.setitimer(signal.ITIMER_REAL, _START_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class _Output:
