@@ -179,8 +179,8 @@ class Connection:
         encoded = params if isinstance(params, bytes) else protocol.encode(params).encode()
         message = protocol.encoded_request(message_id, method, encoded)
         pending = self._pending[message_id] = _Pending(message, self._loop.create_future(), line)
-        self._send(pending)
         try:
+            self._send(pending)
             return await pending.answer
         finally:
             self._stop_timer(pending)

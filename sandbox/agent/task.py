@@ -26,8 +26,15 @@ _BRIEF_SECONDS = 0.03
 _LAST_OUTPUT_SECONDS = 0.2
 """Several round trips to the platform. Where the last output takes no longer, the exit alone tells the end; where it
 does, the end is told ahead, so that it is known whatever becomes of the sandbox meanwhile."""
+_REASON_LIMIT = 2000
+"""Characters of why a command did not start."""
 
 log = logging.getLogger(__name__)
+
+
+def _sendable(reason: str) -> str:
+    """It may quote a path as it was asked for: of any length, and of bytes that are no text."""
+    return reason.encode(errors="replace").decode()[:_REASON_LIMIT]
 
 
 class StoppedError(Exception):
@@ -121,7 +128,7 @@ class Task:
             ordered = await order
             self._process = self._start(ordered)
         except NotStartedError as error:
-            return Outcome(End("not_started", 0, message=str(error)), 0)
+            return Outcome(End("not_started", 0, message=_sendable(str(error))), 0)
         end = await self._accompany(self._process, ordered.timeout_seconds)
         return Outcome(end, self._delivery.written)
 

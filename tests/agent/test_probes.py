@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from agent import protocol
+from agent.protocol import Exec
 from benchmarks.agent.probes import PROBES, Probe, leaves_no_zombie_of_ten_thousand
 from benchmarks.agent.runtime import Receive, Result
 from tests.agent.conftest import AgentProcess
-from tests.agent.platform_peer import PlatformPeer
+from tests.agent.platform_peer import Log, PlatformPeer
 
 pytestmark = pytest.mark.usefixtures("agent")
 
@@ -199,6 +200,20 @@ async def test_a_directory_that_is_not_there_is_said_to_be_the_reason(peer: Plat
     assert log.exit.cause == "not_started"
     assert log.exit.message == "no such directory or program: /no/such/directory"
     assert log.started == 0
+
+
+@pytest.mark.parametrize("name", ["\udcff", "x" * 200_000], ids=["no text", "longer than a message"])
+async def test_a_directory_that_cannot_be_named_in_a_message_is_said_to_be_the_reason_too(
+    peer: PlatformPeer, agent: AgentProcess, name: str
+) -> None:
+    log = peer.logs.setdefault("wf_a", Log())
+    order = Exec("wf_a", 5, "pwd", cwd=name).params()
+    await peer.until(lambda: bool(peer.greeted()))
+    await peer.connections[-1].send(json.dumps({"jsonrpc": "2.0", "method": "exec", "params": order}))
+    await peer.until(lambda: log.exit is not None, seconds=5)
+    assert log.exit
+    assert log.exit.cause == "not_started"
+    assert str(agent.workspace) in (log.exit.message or "")
 
 
 async def test_what_one_command_leaves_the_next_finds(peer: PlatformPeer) -> None:
