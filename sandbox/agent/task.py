@@ -71,6 +71,7 @@ class Task:
         self._inbox = inbox
         self._process: Process | None = None
         self._refusal: str | None = None
+        self._preparing: asyncio.Task[object] | None = None
         self._is_stopped = False
         self._delivery = Delivery(self._encode_output, self._send_output)
         self._progress = Reporter(self._send_progress)
@@ -92,8 +93,10 @@ class Task:
         """Ends the command, or keeps it from starting: `refusal` is then what its sender reads."""
         if self._process:
             self._process.terminate(cause, signal_name)
-        else:
+        elif not self._refusal:
             self._refusal = refusal
+            if self._preparing:
+                self._preparing.cancel()
 
     def note(self, progress: Progress) -> None:
         self._progress.note(progress)
@@ -125,12 +128,24 @@ class Task:
 
     async def _execute(self, order: Awaitable[Order]) -> Outcome:
         try:
-            ordered = await order
+            ordered = await self._unless_refused(order)
             self._process = self._start(ordered)
         except NotStartedError as error:
             return Outcome(End("not_started", 0, message=_sendable(str(error))), 0)
         end = await self._accompany(self._process, ordered.timeout_seconds)
         return Outcome(end, self._delivery.written)
+
+    async def _unless_refused(self, order: Awaitable[Order]) -> Order:
+        """Its inputs may take minutes to be had: what keeps it from starting does not wait for them."""
+        self._preparing = current = asyncio.current_task()
+        try:
+            return await order
+        except asyncio.CancelledError:
+            if not self._refusal or (current and current.uncancel()):
+                raise
+            raise NotStartedError(self._refusal) from None
+        finally:
+            self._preparing = None
 
     def _start(self, order: Order) -> Process:
         if self._refusal:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import http.server
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -261,3 +263,15 @@ async def test_inputs_that_cannot_be_had_are_the_reason(peer: PlatformPeer, agen
     assert log.exit
     assert log.exit.message == "the command's inputs are not what the agent can read"
     assert "secret" not in agent.log.read_text()
+
+
+async def test_a_command_that_is_cancelled_does_not_wait_for_its_inputs(peer: PlatformPeer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        log = await peer.execute("wf_a", inputs_url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        asking, _ = await asyncio.to_thread(silent.accept)
+        with asking:
+            await peer.signal("wf_a", "TERM")
+            await peer.until(lambda: log.exit is not None, seconds=3)
+    assert log.exit
+    assert (log.exit.cause, log.exit.message) == ("not_started", "it was cancelled before it started")
+    assert (await peer.run("echo on")).text() == "on\n"
