@@ -263,9 +263,10 @@ def test_output_that_nobody_watches_is_said_to_be_so(ada: Person) -> None:
     assert sandbox.output(workflow_id, 0, b"a")["watched"] is False
 
 
-def test_a_client_that_is_gone_is_forgotten_and_the_others_hear_on(ada: Person, wire: Wire) -> None:
+def test_a_client_that_is_gone_is_forgotten_and_the_others_hear_on(ada: Person, wire: Wire, clock: Clock) -> None:
     gone, there = ada.listen(), ada.listen()
     wire.gone.add(gone.connection_id)
+    clock.pass_(30)
     sandbox = ada.ready()
     workflow_id = ada.submit(sandbox.session_id)
     sandbox.run(workflow_id)
@@ -273,6 +274,19 @@ def test_a_client_that_is_gone_is_forgotten_and_the_others_hear_on(ada: Person, 
     tried = [call["connectionId"] for call in wire.asked("PostToConnection")]
     assert tried.count(gone.connection_id) == 1
     assert len(wire.posted(there.connection_id)) == 2
+
+
+def test_a_client_told_of_something_before_its_connect_returned_hears_what_comes_after(ada: Person, wire: Wire) -> None:
+    """Until a `$connect` has returned API Gateway says of its connection that it is gone."""
+    socket = ada.listen()
+    wire.gone.add(socket.connection_id)
+    sandbox = ada.ready()
+    wire.gone.remove(socket.connection_id)
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    assert sandbox.output(workflow_id, 0, b"a")["watched"]
+    assert methods_and_types(wire.posted(socket.connection_id)) == [("output", "running")]
+    assert socket.call("getHealth")["status"] == "ok"
 
 
 def test_a_client_that_cannot_be_reached_holds_nobody_up(ada: Person, wire: Wire) -> None:

@@ -17,6 +17,8 @@ from filepath.errors import Unauthenticated
 
 _KEPT_SECONDS = 3 * 3600
 """API Gateway ends every connection after two hours; a `$disconnect` that never came leaves its item until then."""
+_OPENING_MS = 30_000
+"""API Gateway waits 29 s for a `$connect`."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class ClientConnection:
     session_id: str | None = None
     workflow_id: str | None = None
     valid_until: int | None = None
+    opened_at: int = 0
 
     def hears(self, session_id: str, workflow_id: str, now: int) -> bool:
         wants = self.session_id in {None, session_id} and self.workflow_id in {None, workflow_id}
@@ -39,6 +42,11 @@ class ClientConnection:
     def has_ended(self, now: int) -> bool:
         """Whether the credential that opened it has: API Gateway keeps the connection for two hours all the same."""
         return self.valid_until is not None and self.valid_until <= now
+
+    def may_be_opening(self, now: int) -> bool:
+        """Whether its `$connect` may not have returned: it is in the table before that, and until then API Gateway
+        calls it gone."""
+        return now < self.opened_at + _OPENING_MS
 
 
 @dataclass(frozen=True)

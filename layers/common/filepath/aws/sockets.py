@@ -70,7 +70,8 @@ def _post_or_forget(connection: ClientConnection, message: str) -> None:
     try:
         management.post_to_connection(ConnectionId=connection_id, Data=message.encode())
     except management.exceptions.GoneException:
-        connections.close_client(connection)
+        if not connection.may_be_opening(clock.now_ms()):  # else it would be open, and deaf, for two hours
+            connections.close_client(connection)
     except (ClientError, BotoCoreError) as error:
         logger.info("a client missed an event", extra={"connection": connection.address, "error": str(error)})
 

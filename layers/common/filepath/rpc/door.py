@@ -30,6 +30,7 @@ def connect(event: Event) -> int:
             session_id,
             workflow_id,
             caller.valid_until,
+            now,
         )
         connections.open_client(connection, now)
     except Exception as error:  # noqa: BLE001 - the edge: API Gateway would call whatever it is a fault of its own
