@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from filepath import protocol
 from filepath.operations import registry
@@ -297,6 +298,44 @@ def test_a_client_that_cannot_be_reached_holds_nobody_up(ada: Person, wire: Wire
     wire.refuse("PostToConnection", "LimitExceededException", 429)
     assert sandbox.output(workflow_id, 0, b"a") == {"stored": 1, "stop": False, "watched": True}
     assert not wire.refusals_left
+
+
+def test_a_client_that_takes_nothing_keeps_an_agent_waiting_once_a_chunk_and_not_once_a_piece(
+    ada: Person, wire: Wire, clock: Clock
+) -> None:
+    def say_nothing() -> None:
+        clock.pass_(1)
+        raise ReadTimeoutError(endpoint_url="https://clientsapi")
+
+    sandbox = ada.ready()
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    ada.listen()
+    for _ in range(3):
+        wire.before("PostToConnection", say_nothing)
+    began = clock.now_ms
+    assert sandbox.socket.call("output", **three_pieces(workflow_id))["watched"]
+    assert clock.now_ms - began < 2000
+
+
+def test_who_missed_a_piece_reads_the_rest_and_the_others_hear_it(ada: Person, wire: Wire) -> None:
+    sandbox = ada.ready()
+    workflow_id = ada.submit(sandbox.session_id)
+    sandbox.run(workflow_id)
+    away, there = ada.listen(), ada.listen()
+    wire.gone.add(away.connection_id)
+    sandbox.socket.call("output", **three_pieces(workflow_id))
+    tried = [call["connectionId"] for call in wire.asked("PostToConnection")]
+    assert tried.count(away.connection_id) == 1
+    assert [event["params"]["offset"] for event in wire.posted(there.connection_id)] == [0, 1, 2]
+    wire.gone.remove(away.connection_id)
+    sandbox.output(workflow_id, 3, b"d")
+    assert [event["params"]["offset"] for event in wire.posted(away.connection_id)] == [3]
+
+
+def three_pieces(workflow_id: str) -> dict[str, Any]:
+    runs: tuple[protocol.Run, ...] = (protocol.Run("stdout", 1), protocol.Run("stderr", 1), protocol.Run("stdout", 1))
+    return protocol.chunk_params(workflow_id, protocol.Chunk(0, runs, b"abc"))
 
 
 def test_a_client_hears_nothing_after_its_disconnect(ada: Person, wire: Wire) -> None:

@@ -33,19 +33,24 @@ def post_to_agent(session_id: str, address: str, message: str) -> None:
 def tell(user_id: str, session_id: str, workflow_id: str, messages: Iterable[str]) -> bool:
     """Sends the messages to those of the account's clients that want to hear of this workflow: to all at once, one
     second, no second try; who is gone is forgotten. False where nobody listens.
+
+    Who misses one message is not sent those after it: it reads them where it reads that one, and a second for each
+    would keep an agent waiting for its acknowledgement.
     """
     now = clock.now_ms()
     listeners = [each for each in connections.clients_of(user_id) if each.hears(session_id, workflow_id, now)]
+    reached = listeners
     for message in messages if listeners else ():
-        _broadcast(listeners, message)
+        reached = _broadcast(reached, message)
     return bool(listeners)
 
 
-def _broadcast(to: list[ClientConnection], message: str) -> None:
+def _broadcast(to: list[ClientConnection], message: str) -> list[ClientConnection]:
+    """Those of them that it reached."""
     if len(to) == 1:
-        _post_or_forget(to[0], message)
-    else:
-        list(_threads().map(lambda connection: _post_or_forget(connection, message), to))
+        return to if _post_or_forget(to[0], message) else []
+    reached = _threads().map(lambda connection: _post_or_forget(connection, message), to)
+    return [connection for connection, was_reached in zip(to, reached, strict=True) if was_reached]
 
 
 def disconnect(address: str) -> None:
@@ -64,7 +69,7 @@ def disconnect_credential(user_id: str, credential_id: str) -> None:
             disconnect(client.address)
 
 
-def _post_or_forget(connection: ClientConnection, message: str) -> None:
+def _post_or_forget(connection: ClientConnection, message: str) -> bool:
     endpoint, connection_id = _endpoint(connection.address)
     management = clients.management(endpoint)
     try:
@@ -74,6 +79,9 @@ def _post_or_forget(connection: ClientConnection, message: str) -> None:
             connections.close_client(connection)
     except (ClientError, BotoCoreError) as error:
         logger.info("a client missed an event", extra={"connection": connection.address, "error": str(error)})
+    else:
+        return True
+    return False
 
 
 @cache
