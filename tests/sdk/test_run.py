@@ -294,6 +294,16 @@ def test_who_waits_while_the_client_is_closed_is_told(platform: Platform, client
             next(iter(fp.tasks.attach(task.id).events()))
 
 
+def test_who_waits_again_after_the_client_was_closed_is_told_so_again(platform: Platform, client: Client) -> None:
+    with client(KEY, platform.url) as fp, fp.sessions.create() as session:
+        task = session.start("sleep 60")
+        with pytest.raises(WaitTimeout):
+            task.wait(timeout=0)
+    for _ in range(2):
+        with pytest.raises(ClientClosed):
+            task.wait(timeout=5)
+
+
 def test_an_interrupted_watch_goes_on_where_it_was(platform: Platform) -> None:
     with Filepath(KEY, platform.url) as fp, fp.sessions.create() as session:
         watch = session.start("echo one; sleep 0.2; echo two").events()

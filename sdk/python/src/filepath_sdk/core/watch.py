@@ -31,6 +31,8 @@ class TaskWatch:
         self._failing_since: float | None = None
         self._interrupted = False
         self._feed_is_open = True
+        self._failure: FilepathError | None = None
+        """Why there will be no more events. Said once by the feed, and to whoever asks from then on."""
 
     @classmethod
     def attach(cls, deployment: Deployment, workflow_id: str, after: int) -> TaskWatch:
@@ -53,6 +55,8 @@ class TaskWatch:
             await self._deployment.feed.open()
             self._feed_is_open = True
         while not self._events:
+            if self._failure is not None:
+                raise self._failure
             self._take_in(await self._subscription.get(0))
             # After the call that forgets a wake-up and before the one that waits for the next.
             if self._interrupted:
@@ -84,6 +88,7 @@ class TaskWatch:
                 case Missed():
                     self._stream.missed()
                 case Failed(error):
+                    self._failure = error
                     raise error
 
     async def _read(self, want: Want) -> None:
