@@ -413,7 +413,8 @@ class Platform:
         return {"workflows": rows, "nextToken": None}
 
     def get_workflow_status(self, workflow_id: str, _: Json, __: Json) -> Json:
-        return self._task(workflow_id).shown()
+        task = self._task(workflow_id)
+        return {**task.shown(), "outputBytes": task.size}
 
     def get_workflow_output(self, workflow_id: str, query: Json, _: Json) -> Json:
         task, after = self._task(workflow_id), int(query.get("after", 0))

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -292,6 +293,23 @@ def test_who_waits_while_the_client_is_closed_is_told(platform: Platform, client
         closer.join()
         with pytest.raises(ClientClosed):
             next(iter(fp.tasks.attach(task.id).events()))
+
+
+def test_the_output_of_what_writes_faster_than_it_is_read_has_an_end(platform: Platform, fp: Filepath) -> None:
+    with fp.sessions.create() as session:
+        task = session.start("# the test writes for it")
+        log, answer = platform.tasks[task.id], platform.get_workflow_output
+
+        def answer_and_write(*asked: Any) -> dict[str, Any]:
+            assert len(reads(platform)) < 20
+            shown = answer(*asked)
+            platform.write(log, "stdout", b"more\n")
+            return shown
+
+        platform.write(log, "stdout", b"x" * 250_000)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(platform, "get_workflow_output", answer_and_write)
+            assert task.output()[:250_000] == b"x" * 250_000
 
 
 def test_who_waits_again_after_the_client_was_closed_is_told_so_again(platform: Platform, client: Client) -> None:

@@ -149,12 +149,18 @@ class TaskCore:
             self._written = None if self._written is None else length
 
     async def pages(self, after: int) -> AsyncIterator[OutputPage]:
+        """Not for ever: how much there is now is asked for once, since what goes on writing adds to it meanwhile."""
+        stored: int | None = None
         while True:
             page = await self.deployment.send(calls.get_output(self.workflow_id, after, calls.MAX_PAGE_BYTES))
             yield page
             if page.complete or page.next_offset <= after:
                 return
             after = page.next_offset
+            if stored is None:
+                stored = (await self.deployment.send(calls.get_task_status(self.workflow_id))).output_bytes
+            if stored is not None and after >= stored:
+                return
 
     async def output(self, after: int) -> bytes:
         return b"".join([piece.data async for page in self.pages(after) for piece in page.pieces])
