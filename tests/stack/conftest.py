@@ -33,7 +33,7 @@ from tests.stack.grants import Denial
 T = TypeVar("T")
 
 PASSWORD = "correct horse battery"
-START_TIMEOUT_SECONDS = 15
+START_TIMEOUT_SECONDS = 25
 OUTPUT_LIMIT_BYTES = 12 * 1024 * 1024
 
 WHOLE_RUN = pytest.StashKey[bool]()
