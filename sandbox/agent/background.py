@@ -62,10 +62,12 @@ class Background:
         seconds, grace = session.get("backgroundSeconds", 300), session.get("graceSeconds", 5)
         while True:
             await self._processes.idle.wait()
+            begun = self._processes.begun
             if await self._stays_idle(min(self._timing.settle_seconds, seconds)):
                 if left := len(self._processes.leftovers()):
                     await self._accompany(left, seconds, grace)
-                await self._processes.busy.wait()
+                while self._processes.begun == begun:
+                    await self._processes.busy.wait()
 
     async def report(self) -> None:
         """Tells the platform, one report at a time. Raises SessionClosedError."""
@@ -102,9 +104,9 @@ class Background:
     async def _spend(self, left: int, seconds: float) -> str | None:
         """Lets a period pass. Why what is left is to be ended; None where it went or a command runs."""
         period = self._period = _Period(self._loop.time())
-        self._begun = 0
+        self._begun, commands = 0, self._processes.begun
         try:
-            while left and not self._processes.busy.is_set():
+            while left and self._processes.begun == commands:
                 self._tell_when_due(left)
                 rest = period.since + seconds - self._loop.time()
                 if period.stopped or rest <= 0:

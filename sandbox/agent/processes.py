@@ -31,6 +31,8 @@ class Processes:
         self._marks = family.Marks()
         self._running: dict[int, Process] = {}
         self._attended: set[Process] = set()
+        self.begun = 0
+        """Commands, ever: a brief one is over before those who wait for `busy` look whether it is set."""
         self.busy = asyncio.Event()
         """Set while a command runs, or is being ended."""
         self.idle = asyncio.Event()
@@ -52,6 +54,7 @@ class Processes:
             process.feed.write(order.stdin or b"")
         self._running[started.pid] = process
         self._attended.add(process)
+        self.begun += 1
         self.busy.set()
         self.idle.clear()
         return process
