@@ -17,6 +17,7 @@ from functools import partial
 
 _MARKED_LIMIT = b"Max msgqueue size"
 _TRACER = b"TracerPid:"
+_PROCESS = b"Tgid:"
 _UNLIMITED_MARKS = 1 << 30
 _THREADS = 17
 """Which of the fields of /proc/PID/stat, behind the name, counts the threads."""
@@ -105,11 +106,9 @@ def _belongs(pid: int, leader: int, mark: int | None) -> bool:
 def _tracer(zombie: int, known: Collection[Relation]) -> list[Relation]:
     """Who traces it, if that is a descendant of the agent and not known already. The kernel shows a process that has
     ended to its tracer alone, for as long as it likes, and every command's process can trace another one's."""
-    for line in (_read(f"/proc/{zombie}/status") or b"").splitlines():
-        if line.startswith(_TRACER):
-            tracer = int(line.removeprefix(_TRACER))
-            return [one for one in descendants() if one.pid == tracer and one not in known] if tracer else []
-    return []
+    thread = _status(zombie, _TRACER)
+    tracer = _status(thread, _PROCESS) if thread else 0
+    return [one for one in descendants() if one.pid == tracer and one not in known] if tracer else []
 
 
 def _living(relations: dict[int, Relation], roots: set[int]) -> list[Relation]:
@@ -148,6 +147,14 @@ def _children() -> list[int]:
     if any(known is None for known in lists):  # a kernel without CONFIG_PROC_CHILDREN
         return [relation.pid for relation in _all().values() if relation.parent == own]
     return [int(pid) for known in lists if known for pid in known.split()]
+
+
+def _status(pid: int, name: bytes) -> int:
+    """A number that /proc/PID/status gives of a process or of one of its threads; 0 where it gives none."""
+    for line in (_read(f"/proc/{pid}/status") or b"").splitlines():
+        if line.startswith(name):
+            return int(line.removeprefix(name))
+    return 0
 
 
 def _mark_of(pid: int) -> int | None:

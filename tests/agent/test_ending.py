@@ -23,11 +23,13 @@ print("up", flush=True)
 ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)  # exit: of this thread alone
 """
 _TRACER = """
-import ctypes, signal, sys, time
+import ctypes, signal, sys, threading, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), 0, 0)  # PTRACE_SEIZE, and never a wait
-print("up", flush=True)
-time.sleep(335)
+def trace():
+    ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), 0, 0)  # PTRACE_SEIZE, and never a wait
+    print("up", flush=True)
+    time.sleep(335)
+{}
 """
 
 
@@ -157,10 +159,11 @@ async def test_a_process_whose_first_thread_has_ended_is_alive(
     assert agent.descendants() == []
 
 
-async def test_a_process_that_another_command_traces_ends_at_its_deadline(
-    peer: PlatformPeer, agent: AgentProcess
+@pytest.mark.parametrize("begin", ["trace()", "threading.Thread(target=trace).start()"], ids=["first", "other"])
+async def test_a_process_that_a_thread_of_another_command_traces_ends_at_its_deadline(
+    peer: PlatformPeer, agent: AgentProcess, begin: str
 ) -> None:
-    (agent.workspace / "tracer.py").write_text(_TRACER)
+    (agent.workspace / "tracer.py").write_text(_TRACER.format(begin))
     log = await peer.execute("wf_traced", "echo $$; sleep 334; exit 3", timeout_seconds=2)
     await peer.until(lambda: bool(log.data))
     tracer = await peer.execute("wf_tracer", f"python3 tracer.py {log.text()}")
