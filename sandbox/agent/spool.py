@@ -12,6 +12,9 @@ from agent.protocol import CHUNK_LIMIT, RUNS_LIMIT, TEXT_CHUNK_LIMIT, Chunk, Run
 SPOOL_LIMIT = 256 * 1024
 """Bytes that wait in memory before reading stops, and so the command that writes them."""
 
+_WAITING_RUNS_LIMIT = 16 * RUNS_LIMIT
+"""Of runs that wait: with a change of stream at each byte, each takes a hundred bytes of memory, and a message holds no
+more than RUNS_LIMIT of them."""
 _WORTHWHILE = 16 * 1024
 """Bytes that make a chunk worth its price where the number of runs, not the size, fills it."""
 
@@ -38,7 +41,7 @@ class Spool:
 
     @property
     def has_room(self) -> bool:
-        return len(self._gathered) < self._limit
+        return len(self._gathered) < self._limit and len(self._runs) < _WAITING_RUNS_LIMIT
 
     @property
     def is_empty(self) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterable
+from itertools import cycle
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -129,6 +132,24 @@ def test_delivery_goes_on_from_what_is_stored(before: int, stored: int) -> None:
     rest = spool.chunk()
     assert (rest.data if rest else b"") == data[stored:]
     assert rest is None or rest.offset == before + stored
+
+
+def test_output_that_changes_its_stream_at_each_byte_waits_in_little_memory_and_goes_out_in_few_messages() -> None:
+    spool = Spool()
+    tracemalloc.start()
+    for stream in cycle(get_args(Stream)):
+        if not spool.has_room:
+            break
+        spool.append(stream, b"x")
+    memory, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert memory < 4 * SPOOL_LIMIT
+    messages = 0
+    while chunk := spool.chunk():
+        spool.acknowledge(chunk.end)
+        messages += 1
+        assert spool.has_room
+    assert messages <= 16
 
 
 def test_a_full_spool_says_so_and_has_room_again_when_some_is_gathered() -> None:
