@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from agent.command import Command, NotStartedError
@@ -77,7 +77,7 @@ class Task:
         self._progress = Reporter(self._send_progress)
         self.stdin = Stdin(self._read_stdin)
 
-    async def run(self, order: Awaitable[Order]) -> None:
+    async def run(self, order: Callable[[], Awaitable[Order]]) -> None:
         """Returns when the platform has taken the exit, or says stop. Raises what keeps the exit from being told."""
         try:
             self.outcome = await self._execute_or_fail(order)
@@ -106,7 +106,7 @@ class Task:
         if self._process and not self.outcome:
             await self._report_start()
 
-    async def _execute_or_fail(self, order: Awaitable[Order]) -> Outcome:
+    async def _execute_or_fail(self, order: Callable[[], Awaitable[Order]]) -> Outcome:
         """The platform counts on an end, also where the agent fails or a report is refused for good."""
         try:
             return await self._execute(order)
@@ -126,7 +126,7 @@ class Task:
         end = await self._process.end()
         return Outcome(replace(end, message=_FAILED), self._delivery.written)
 
-    async def _execute(self, order: Awaitable[Order]) -> Outcome:
+    async def _execute(self, order: Callable[[], Awaitable[Order]]) -> Outcome:
         try:
             ordered = await self._unless_refused(order)
             self._process = self._start(ordered)
@@ -135,11 +135,12 @@ class Task:
         end = await self._accompany(self._process, ordered.timeout_seconds)
         return Outcome(end, self._delivery.written)
 
-    async def _unless_refused(self, order: Awaitable[Order]) -> Order:
+    async def _unless_refused(self, order: Callable[[], Awaitable[Order]]) -> Order:
         """Its inputs may take minutes to be had: what keeps it from starting does not wait for them."""
+        self._heed_refusal()
         self._preparing = current = asyncio.current_task()
         try:
-            return await order
+            return await order()
         except asyncio.CancelledError:
             if not self._refusal or (current and current.uncancel()):
                 raise
@@ -147,9 +148,12 @@ class Task:
         finally:
             self._preparing = None
 
-    def _start(self, order: Order) -> Process:
+    def _heed_refusal(self) -> None:
         if self._refusal:
             raise NotStartedError(self._refusal)
+
+    def _start(self, order: Order) -> Process:
+        self._heed_refusal()
         process = self._processes.spawn(order.command, self._delivery.take, order.grace_seconds)
         self._delivery.on_room = process.pipes.resume
         self._delivery.limit = order.output_limit

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,7 @@ class Tasks:
 
     async def _run(self, task: Task, order: Exec) -> None:
         try:
-            await task.run(self._prepare(order))
+            await task.run(partial(self._prepare, order))
         except Exception:
             log.exception("%s: it could not be reported to its end", task.workflow_id)
         finally:

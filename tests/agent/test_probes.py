@@ -275,3 +275,21 @@ async def test_a_command_that_is_cancelled_does_not_wait_for_its_inputs(peer: Pl
     assert log.exit
     assert (log.exit.cause, log.exit.message) == ("not_started", "it was cancelled before it started")
     assert (await peer.run("echo on")).text() == "on\n"
+
+
+@pytest.mark.parametrize("way", ["signal", "shutdown"])
+async def test_nor_does_one_that_was_kept_from_starting_before_it_came(
+    peer: PlatformPeer, agent: AgentProcess, way: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        if way == "signal":
+            await peer.signal("wf_a", "TERM")
+        else:
+            running = await peer.execute("wf_running", "trap 'echo asked' TERM; echo up; while :; do sleep 0.05; done")
+            await peer.until(lambda: bool(running.data))
+            await peer.post("shutdown", {"reason": "idle"})
+            await peer.until(lambda: b"asked" in running.data)
+        log = await peer.execute("wf_a", inputs_url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        await peer.until(lambda: log.exit is not None, seconds=3)
+    assert log.exit
+    assert log.exit.cause == "not_started"
