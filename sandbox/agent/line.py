@@ -47,15 +47,22 @@ class Line(asyncio.BufferedProtocol):
 
     async def open(self) -> None:
         """Raises OSError, or WebSocketException where the handshake is refused."""
-        address = (self._uri.host, self._uri.port)
         try:
             async with asyncio.timeout(_OPEN_SECONDS):
-                await self._loop.create_connection(lambda: self, *address, ssl=self._uri.secure or None)
+                await self._connect()
                 await self._is_open
         except BaseException:
             self._abort()
             raise
         self.opened_at = self.heard_at = self._loop.time()
+
+    async def _connect(self) -> None:
+        address = (self._uri.host, self._uri.port)
+        try:
+            await self._loop.create_connection(lambda: self, *address, ssl=self._uri.secure or None)
+        except RuntimeError as error:
+            # Names are looked up in a thread. Where commands take all that there may be, there is none for a while.
+            raise OSError(str(error)) from error
 
     def write(self, message: bytes) -> None:
         """At once and without waiting: what may be unanswered is bounded by those who ask.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from agent.line import Line
 from tests.agent.conftest import AgentProcess, Agents
 from tests.agent.platform_peer import (
     SESSION,
@@ -244,3 +247,15 @@ async def test_heartbeats_name_the_open_tasks(peer: PlatformPeer, agents: Agents
     before = len(peer.of("heartbeat"))
     await peer.until(lambda: len(peer.of("heartbeat")) > before + 1)
     assert peer.of("heartbeat")[-1].params == {"tasks": []}
+
+
+class _NoThread(ThreadPoolExecutor):
+    def submit(self, *_: object, **__: object) -> Future[object]:  # type: ignore[override]
+        raise RuntimeError("can't start new thread")
+
+
+async def test_where_no_thread_can_be_had_there_is_no_connection_for_now(peer: PlatformPeer) -> None:
+    asyncio.get_running_loop().set_default_executor(_NoThread())
+    line = Line(peer.url.replace("127.0.0.1", "localhost"), {}, lambda *_: None, lambda _: None)
+    with pytest.raises(OSError, match="can't start new thread"):  # which is tried again
+        await line.open()
