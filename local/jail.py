@@ -40,6 +40,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
 def main() -> NoReturn:
+    hold_sigterm()
     specification = json.loads(sys.stdin.read())
     die_with_parent()
     isolated = specification["isolation"] != "none"
@@ -60,6 +61,11 @@ def main() -> NoReturn:
     if not agent:
         run(specification)
     sys.exit(wait_for(agent))
+
+
+def hold_sigterm() -> None:
+    """Until there is somebody to pass it on to: the kernel drops what PID 1 neither handles nor holds."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
 def check(result: int, what: str) -> None:
@@ -170,12 +176,14 @@ def run(specification: dict[str, Any]) -> NoReturn:
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     command = specification["command"]
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     os.execve(command[0], command, specification["environment"])
 
 
 def wait_for(child: int) -> int:
     """The exit code of `child`, with SIGTERM passed on to it and every orphan reaped."""
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     while True:
         pid, status = os.wait()
         if pid == child:

@@ -17,6 +17,9 @@ from tests.local.emulators import eventually
 
 pytestmark = pytest.mark.skipif(isolation() is Isolation.NONE, reason="this machine allows no namespaces")
 
+SIGTERM = 1 << signal.SIGTERM - 1
+"""Its bit in a set of signals."""
+
 
 class Inside:
     """A sandbox that runs a shell command where the agent would be."""
@@ -97,6 +100,29 @@ def test_sigterm_reaches_the_agent_and_its_exit_code_comes_back(inside: Inside) 
         eventually((inside.workspace / "ready").exists)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 7
+
+
+def test_sigterm_is_not_lost_while_the_sandbox_is_being_made(inside: Inside) -> None:
+    pipe = inside.workspace / "pipe"
+    os.mkfifo(pipe)
+    # Who writes into a pipe waits for who reads: PID 1 stands still in the middle of making the root.
+    inside.specification["files"] = {**inside.specification["files"], "/workspace/pipe": "\n"}
+    with inside.start("sleep 20") as process:
+        eventually(lambda: _passes_on_sigterm(process.pid))
+        process.send_signal(signal.SIGTERM)
+        eventually(lambda: not _signals(process.pid, "ShdPnd") & SIGTERM)
+        pipe.read_text()
+        assert process.wait(10) == 128 + signal.SIGTERM
+
+
+def _passes_on_sigterm(pid: int) -> bool:
+    return bool(_signals(pid, "SigCgt") & ~_signals(pid, "SigBlk") & SIGTERM)
+
+
+def _signals(pid: int, kind: str) -> int:
+    """As /proc shows them: SigCgt are handled, SigBlk blocked, ShdPnd pending."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1], 16) for line in lines if line.startswith(f"{kind}:"))
 
 
 def test_a_killed_agent_is_told_by_its_signal(inside: Inside) -> None:
