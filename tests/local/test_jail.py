@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ class Inside:
         self.home.prepare()
         self.home.root_key()
         sandbox = Sandbox(self.home, "one", "ses_one", {"FILEPATH_TOKEN": "the-token"}, 5)
-        self.specification = sandbox._specification()
+        self.specification: dict[str, Any] = sandbox._specification()
         self.workspace = self.home.sandboxes / "filepath-sandbox-one" / "workspace"
 
     def start(self, command: str) -> subprocess.Popen[str]:
