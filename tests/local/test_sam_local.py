@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import signal
 import socket
 import subprocess
 import sys
@@ -232,7 +231,7 @@ def test_start_api_serves_health_and_refuses_in_the_envelope_who_shows_no_key(sa
             health = eventually(lambda: _answer(f"{url}/health"), 120)
             refusal = httpx.get(f"{url}/credits", timeout=60)
         finally:
-            serving.send_signal(signal.SIGINT)  # at which SAM removes its containers
+            serving.terminate()  # at which SAM removes its containers
     assert (health.status_code, health.json()["status"]) == (200, "ok")
     assert (refusal.status_code, refusal.json()["error"]["code"]) == (401, "unauthenticated")
 
