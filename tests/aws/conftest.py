@@ -19,6 +19,7 @@ from filepath.aws import clients
 from filepath.settings import settings
 from tests.aws.gateway import AGENTS_API, CLIENTS_API, STAGE
 from tests.aws.people import Person, Platform, Sandbox
+from tests.aws.scenes import TABLE, played_once, scene
 from tests.aws.wire import CLUSTER, Wire
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "made-up",
     "AWS_SECRET_ACCESS_KEY": "made-up",
-    "TABLE": "filepath",
+    "TABLE": TABLE,
     "BUCKET": "filepath-objects",
     "STAGE": STAGE,
     "AGENTS_URL": "wss://{apiId}.execute-api.{region}.amazonaws.com/{stage}",
@@ -58,7 +59,7 @@ class Clock:
     """Stands where the layer reads the time. Each look is a millisecond after the last, so that order is certain."""
 
     def __init__(self) -> None:
-        self.now_ms = time.time_ns() // 1_000_000
+        self.begun_ms = self.now_ms = time.time_ns() // 1_000_000
         self.meanwhile: Iterator[Callable[[], object]] = iter(())
         """What happens in each pause that somebody makes, in turn."""
 
@@ -141,12 +142,12 @@ def configure(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
 
 @pytest.fixture
 def ada(platform: Platform) -> Person:
-    return platform.person("ada@example.org")
+    return scene("ada", platform, lambda: platform.person("ada@example.org"))
 
 
 @pytest.fixture
 def bob(platform: Platform) -> Person:
-    return platform.person("bob@example.org")
+    return scene("bob", platform, lambda: platform.person("bob@example.org"))
 
 
 @cache
@@ -186,11 +187,13 @@ def unknown_session() -> str:
 
 
 @pytest.fixture
+@played_once
 def sandbox(ada: Person) -> Sandbox:
     return ada.ready()
 
 
 @pytest.fixture
+@played_once
 def workflow_id(ada: Person, sandbox: Sandbox) -> str:
     """A task that runs."""
     workflow_id = ada.submit(sandbox.session_id)

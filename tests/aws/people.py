@@ -32,6 +32,8 @@ class Platform:
 
     wire: Wire
     clock: Clock
+    scenes: tuple[str, ...] = ()
+    """What was made of it so far by fixtures; see scenes.py."""
 
     def person(self, email: str, credits_granted: int = 100) -> Person:
         """Somebody with an account and a key that may do all. (Signing up over REST costs 100 ms of argon2.)"""

@@ -8,10 +8,12 @@ from filepath import protocol
 from filepath.aws import keys, table
 from tests.aws.gateway import AGENTS_API, Socket
 from tests.aws.people import Person, Sandbox
+from tests.aws.scenes import played_once
 from tests.aws.wire import Wire
 
 
 @pytest.fixture
+@played_once
 def sandbox(ada: Person) -> Sandbox:
     return ada.sandbox()
 

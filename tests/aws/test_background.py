@@ -18,11 +18,6 @@ GOES_ON = {"stop": False, "reason": None}
 WITHOUT_CREDITS = {"stop": True, "reason": "insufficient_credits"}
 
 
-@pytest.fixture
-def sandbox(ada: Person) -> Sandbox:
-    return ada.ready()
-
-
 def tell(sandbox: Sandbox, number: int, elapsed_ms: int = 0, **more: Any) -> dict[str, Any]:
     told = {"number": number, "processes": 1, "active": True, "elapsedMs": elapsed_ms, "stopped": None, **more}
     return sandbox.socket.call("background", **told)

@@ -23,12 +23,6 @@ from tests.aws.conftest import Clock
 from tests.aws.people import EXITED, Person, Platform, Sandbox
 from tests.aws.wire import Wire
 
-
-@pytest.fixture
-def sandbox(ada: Person) -> Sandbox:
-    return ada.ready()
-
-
 # Accounts and their money
 
 

@@ -15,11 +15,6 @@ CREATE_KEY, DELETE_KEY, EXECUTE = "/api/auth/api-key/create", "/api/auth/api-key
 
 
 @pytest.fixture
-def sandbox(ada: Person) -> Sandbox:
-    return ada.ready()
-
-
-@pytest.fixture
 def limited(ada: Person) -> dict[str, Any]:
     """A key for ten credits."""
     return ada.post(CREATE_KEY, {"name": "ci", "creditLimit": 10}).body

@@ -24,11 +24,6 @@ from tests.aws.wire import Wire
 GONE_TOKEN_ERRORS = ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"]
 
 
-@pytest.fixture
-def sandbox(ada: Person) -> Sandbox:
-    return ada.ready()
-
-
 def cancel(person: Person, workflow_id: str) -> None:
     assert person.post(f"/api/workflow/{workflow_id}/cancel").status == 202
 

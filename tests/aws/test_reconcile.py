@@ -16,11 +16,6 @@ def reconcile() -> int:
     return handler.handle({}, Invocation.context())["sessions"]
 
 
-@pytest.fixture
-def sandbox(ada: Person) -> Sandbox:
-    return ada.ready()
-
-
 def started(wire: Wire) -> list[str]:
     return [call["name"] for call in wire.asked("StartExecution")]
 

@@ -21,11 +21,6 @@ TOKEN = "fpt_" + "0" * 50
 
 
 @pytest.fixture
-def sandbox(ada: Person) -> Sandbox:
-    return ada.ready()
-
-
-@pytest.fixture
 def socket() -> Socket:
     return Socket(CLIENTS_API)
 

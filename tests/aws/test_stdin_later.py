@@ -15,15 +15,12 @@ from filepath.protocol import INVALID_PARAMS
 from tests.aws.conftest import Clock
 from tests.aws.gateway import Answer
 from tests.aws.people import Person, Sandbox
+from tests.aws.scenes import played_once
 from tests.aws.wire import Wire
 
 
 @pytest.fixture
-def sandbox(ada: Person) -> Sandbox:
-    return ada.ready()
-
-
-@pytest.fixture
+@played_once
 def workflow_id(ada: Person, sandbox: Sandbox) -> str:
     """A task that runs and can be written to."""
     workflow_id = ada.submit(sandbox.session_id, "cat", stdinOpen=True)

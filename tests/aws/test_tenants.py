@@ -11,6 +11,7 @@ from filepath import ids
 from filepath.operations import registry
 from filepath.operations.registry import Operation
 from tests.aws.people import Person, Sandbox
+from tests.aws.scenes import played_once
 from tests.aws.wire import Wire
 
 Params = dict[str, Any]
@@ -58,11 +59,13 @@ with_ids = pytest.mark.parametrize("name", WITH_IDS)
 
 
 @pytest.fixture
+@played_once
 def sandbox(bob: Person) -> Sandbox:
     return bob.ready()
 
 
 @pytest.fixture
+@played_once
 def bobs(bob: Person, sandbox: Sandbox) -> Belongings:
     workflow_id = bob.submit(sandbox.session_id, stdinOpen=True)
     sandbox.run(workflow_id)

@@ -21,6 +21,7 @@ from filepath.session import Session, SessionStatus
 from filepath.task import Task, TaskStatus
 from tests.aws.gateway import Answer, Rest
 from tests.aws.people import Person, Platform, Sandbox
+from tests.aws.scenes import scene
 
 OPERATIONS = registry.operations()
 SESSION_ID = "ses_01jd4kq9n7x2v8mb3c5t"
@@ -45,15 +46,21 @@ class World:
 
     @classmethod
     def of(cls, platform: Platform, configure: Callable[..., None]) -> World:
-        tenant = platform.person("grace@example.org", credits_granted=1000)
-        sandbox = _session(tenant)
-        _over(tenant, sandbox)
-        _running(tenant, sandbox)
-        _key(tenant)
-        return cls(platform, tenant, platform.person("eve@example.org"), sandbox, document(), configure)
+        tenant, stranger, sandbox = scene("world", platform, lambda: _peopled(platform))
+        return cls(platform, tenant, stranger, sandbox, document(), configure)
 
     def key_without(self, scope: Scope | None) -> str:
         return self.tenant.another_key(ALL_SCOPES - {scope})
+
+
+def _peopled(platform: Platform) -> tuple[Person, Person, Sandbox]:
+    """Who has what the examples speak of, who has nothing, and the session's sandbox."""
+    tenant = platform.person("grace@example.org", credits_granted=1000)
+    sandbox = _session(tenant)
+    _over(tenant, sandbox)
+    _running(tenant, sandbox)
+    _key(tenant)
+    return tenant, platform.person("eve@example.org"), sandbox
 
 
 @cache
