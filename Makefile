@@ -109,11 +109,14 @@ test-fast: $(READY) ## What needs no process of its own: unit, AWS (moto) and SD
 test-contract: $(READY) ## What the OpenAPI document says, held against the platform in process
 	@$(PYTEST) -q -n 2 tests/contract $(PYTEST_ARGS)
 
-test-agent: $(READY) $(SAM_READY) ## The sandbox agent, and the mends of the emulator
-	@$(PYTEST) -q tests/agent tests/local $(PYTEST_ARGS)
+test-agent: $(READY) ## The sandbox agent
+	@$(PYTEST) -q tests/agent $(PYTEST_ARGS)
 
-test-stack: $(READY) $(SAM_READY) ## The whole system, with the gate, on a stack of its own
-	@$(PYTEST) -q tests/stack $(PYTEST_ARGS)
+test-local: $(READY) $(SAM_READY) ## The stack of this machine: sandboxes, doors, mends of the emulator; and `sam local`
+	@$(PYTEST) -q -n 2 --dist loadfile tests/local $(PYTEST_ARGS)
+
+test-stack: $(READY) $(SAM_READY) ## The whole system, with the gate, on a stack for each kind of sandboxes
+	@$(PYTEST) -q -n 2 --dist loadgroup tests/stack $(PYTEST_ARGS)
 
 CASES ?= 10000
 
@@ -128,7 +131,7 @@ MB ?= 2000
 chaos: $(READY) $(SAM_READY) ## Tasks while lines break and calls fail, on a stack of its own: make chaos SEED=1 TASKS=1000 MB=2000
 	@PYTHONPATH=layers/common $(BIN)/python -m tests.chaos "$(SEED)" $(TASKS) $(MB)
 
-mutate: $(READY) ## Take each condition of each write out in turn: a test must fail; lists which
+mutate: $(READY) ## AWS tests as they are, then with each condition of each write taken out: one must fail; lists which
 	@$(PYTEST) -qq -p gates.mutation.plugin tests/aws $(PYTEST_ARGS)
 
 gate: $(READY) ## What a caller does, with curl and jq, against FILEPATH_URL or the running stack

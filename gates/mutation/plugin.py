@@ -43,7 +43,7 @@ class Reports:
         seconds = self._record.seconds
         seconds[report.nodeid] = seconds.get(report.nodeid, 0) + report.duration
         if report.failed:
-            self._record.failed.append(report.nodeid)
+            self._record.failed[report.nodeid] = report.longreprtext
 
 
 def run(items: list[pytest.Item], begin: Callable[[str], None], record: Record) -> Record:
@@ -101,7 +101,7 @@ class Fork:
 
     def record(self) -> Record:
         if not self.file.exists():
-            return Record(failed=["a run that did not end, or ended its process"])
+            return Record(failed={"a run": "It did not end, or ended its process."})
         record: Record = pickle.loads(self.file.read_bytes())  # noqa: S301 - written above
         return record
 
@@ -135,8 +135,8 @@ class Findings:
     """By which test."""
     survived: list[Mutant] = field(default_factory=list)
     never_made: list[Site] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
-    """Tests that fail as it is."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """Tests that fail as it is, and how."""
 
     @property
     def are_good(self) -> bool:
@@ -163,10 +163,10 @@ def look(items: list[pytest.Item], source: Source, directory: Path, say: Callabl
     for number, result in side_by_side([partial(without, mutant) for mutant in mutants], directory):
         mutant = mutants[number]
         if result.failed:
-            findings.killed[mutant] = result.failed[0]
+            findings.killed[mutant] = next(iter(result.failed))
         else:
             findings.survived.append(mutant)
-        say(line(mutant, source, result.failed[0] if result.failed else "SURVIVED"))
+        say(line(mutant, source, findings.killed.get(mutant, "SURVIVED")))
     return findings
 
 
@@ -193,7 +193,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         terminal.line(line(mutant, source, "no test fails without it"), red=True)
     for site in findings.never_made:
         terminal.line(f"{site} {source.sites[site]}: no test makes this write", red=True)
-    for test in findings.broken:
-        terminal.line(f"{test} fails as it is", red=True)
+    for test, how in findings.broken.items():
+        terminal.line(how)
+        terminal.line(f"FAILED {test} - as it is, with nothing taken out", red=True)
     session.testsfailed = 0 if findings.are_good else 1
     return True

@@ -27,7 +27,8 @@ class Record:
     refused: dict[Site, set[str]] = field(default_factory=lambda: defaultdict(set))
     """The tests in which it was made and something refused that looked like it."""
     seconds: dict[str, float] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """What is to be said of each test that failed."""
 
     def add(self, other: Record) -> None:
         for mutant, tests in other.demands.items():
@@ -35,7 +36,7 @@ class Record:
         for site, tests in other.refused.items():
             self.refused[site] |= tests
         self.seconds |= other.seconds
-        self.failed += other.failed
+        self.failed |= other.failed
 
     def that_could_notice(self, mutant: Mutant) -> list[str]:
         """The quickest first. What is refused says nothing of defaults, which are refused silently."""

@@ -204,10 +204,10 @@ once = pytest.mark.once
 """For tests of what is the same whatever the sandboxes are: run with the kind that every machine has."""
 
 
-@pytest.fixture(scope="session", params=KINDS)
+@pytest.fixture(scope="session", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
 def sandboxes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the sandboxes are: a test of a stack is run with each kind, unless it says `once`. The image is built before
-    it is timed."""
+    """What the sandboxes are: a test of a stack is run with each kind, unless it says `once`. The kinds are run side by
+    side. The image is built before it is timed."""
     kind: str = request.param
     if kind not in KINDS:
         pytest.skip(f"{sandbox_choice.VARIABLE} asks for other sandboxes")
