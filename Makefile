@@ -100,11 +100,14 @@ grant: $(READY) ## Give an account credits: make grant EMAIL=a@b.c CREDITS=100
 PYTEST = $(BIN)/python -m pytest
 PYTEST_ARGS ?=
 
-.PHONY: test test-fast test-contract test-unit test-agent test-local test-stack fuzz chaos mutate gate
-test: lint test-fast test-contract mutate test-agent test-stack ## Everything: lint, unit, AWS, SDK, contract, mutate, agent, local and, on a stack of its own, stack and gate
+.PHONY: test test-fast test-unit test-contract test-agent test-local test-stack fuzz chaos mutate gate
+test: lint test-unit test-contract mutate test-agent test-local test-stack ## Everything: lint, unit, SDK, contract, AWS, mutate, agent, local and, on stacks of their own, stack and gate
 
 test-fast: $(READY) ## What needs no process of its own: unit, AWS (moto) and SDK
 	@$(PYTEST) -q -n 2 tests/unit tests/aws tests/sdk $(PYTEST_ARGS)
+
+test-unit: $(READY) ## Unit and SDK
+	@$(PYTEST) -q -n 2 tests/unit tests/sdk $(PYTEST_ARGS)
 
 test-contract: $(READY) ## What the OpenAPI document says, held against the platform in process
 	@$(PYTEST) -q -n 2 tests/contract $(PYTEST_ARGS)
