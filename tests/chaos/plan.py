@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 LARGEST = 20_000_000
@@ -37,6 +37,11 @@ class PlannedTask:
     """Over the socket, by the SDK, while it runs."""
 
     @property
+    def writes_all(self) -> bool:
+        """Whether nobody ends it before it has written its size."""
+        return self.ending not in ("timed-out", "cancelled")
+
+    @property
     def command(self) -> str:
         return f"exec python3 chaos.py {self.number} {self.seed} {self.size} {self.ending} {self.how}"
 
@@ -59,7 +64,8 @@ class Plan:
 
     @property
     def size(self) -> int:
-        return sum(task.size for task in self.tasks)
+        """Bytes that will surely be written."""
+        return sum(task.size for task in self.tasks if task.writes_all)
 
     def mishaps(self) -> Iterator[Mishap]:
         """Without end."""
@@ -82,28 +88,26 @@ class Plan:
 
 def made(seed: int, tasks: int, megabytes: float, sessions: int, at_once: int) -> Plan:
     dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    sizes = _sizes(dice, tasks, int(megabytes * 1_000_000))
-    planned = (_task(dice, number, number % sessions, size) for number, size in enumerate(sizes))
-    return Plan(seed, sessions, at_once, tuple(planned))
+    drawn = [_task(dice, number, number % sessions) for number in range(tasks)]
+    return Plan(seed, sessions, at_once, tuple(_stretched(drawn, int(megabytes * 1_000_000))))
 
 
-def _sizes(dice: random.Random, count: int, total: int) -> list[int]:
-    """Log-uniform, then stretched until their sum is as wanted."""
-    drawn = [math.expm1(dice.random() * math.log1p(LARGEST)) for _ in range(count)]
+def _stretched(tasks: list[PlannedTask], total: int) -> list[PlannedTask]:
+    """With sizes of which those that are surely written have the wanted sum."""
     for _ in range(50):  # what is cut off at the top is made up by the rest
-        factor = total / sum(drawn)
-        drawn = [min(LARGEST, size * factor) for size in drawn]
-    return [round(size) for size in drawn]
+        factor = total / (sum(task.size for task in tasks if task.writes_all) or 1)
+        tasks = [replace(task, size=min(LARGEST, round(task.size * factor))) for task in tasks]
+    return tasks
 
 
-def _task(dice: random.Random, number: int, place: int, size: int) -> PlannedTask:
+def _task(dice: random.Random, number: int, place: int) -> PlannedTask:
     ending = dice.choice(_ENDINGS)
     how = dice.choice(_SIGNALS) if ending == "dies" else str(dice.randrange(256))
     return PlannedTask(
         number=number,
         place=place,
         seed=dice.randrange(2**32),
-        size=size,
+        size=round(math.expm1(dice.random() * math.log1p(LARGEST))),  # log-uniform
         ending=ending,
         how=how,
         timeout_seconds=dice.randint(2, 6) if ending == "timed-out" else TASK_TIMEOUT_SECONDS,
