@@ -113,13 +113,13 @@ test-contract: $(READY) ## What the OpenAPI document says, held against the plat
 	@$(PYTEST) -q -n 2 tests/contract $(PYTEST_ARGS)
 
 test-agent: $(READY) ## The sandbox agent
-	@$(PYTEST) -q tests/agent $(PYTEST_ARGS)
+	@$(PYTEST) -q -n 2 tests/agent $(PYTEST_ARGS)
 
 test-local: $(READY) $(SAM_READY) ## The stack of this machine: sandboxes, doors, mends of the emulator; and `sam local`
 	@$(PYTEST) -q -n 2 --dist loadfile tests/local $(PYTEST_ARGS)
 
 test-stack: $(READY) $(SAM_READY) ## The whole system, with the gate, on a stack for each kind of sandboxes
-	@$(PYTEST) -q -n 2 --dist loadgroup tests/stack $(PYTEST_ARGS)
+	@$(PYTEST) -q -n 2 tests/stack $(PYTEST_ARGS)
 
 CASES ?= 10000
 

@@ -16,13 +16,16 @@ from typing import Any
 
 import httpx
 
-from filepath_sdk import Filepath, Session
+from filepath_sdk import Session
 from tests.chaos.plan import Plan, PlannedTask
 from tests.chaos.program import LONGEST_WRITE
-from tests.stack.bank import Bank, Money, Watch
-from tests.stack.conftest import Account, RunningStack, eventually
+from tests.stack.bank import Bank, Watch
+from tests.stack.caller import Caller
+from tests.stack.conftest import RunningStack, eventually
 
 PATIENCE_SECONDS = 1200
+LOOK_SECONDS = 1
+"""Between two questions for the status of one task: who asks more often tests nothing more."""
 PAGE_BYTES = 1024 * 1024
 STREAMS = ("stdout", "stderr")
 
@@ -79,7 +82,7 @@ def carried_out(stack: RunningStack, plan: Plan, report: Report = print) -> Outc
             assert session.run("cat > chaos.py", stdin=_program()).ok
         before = [task["workflowId"] for task in bank.tasks([session.id for session in sessions])]
         outcome = Outcome()
-        run = Run(stack, plan, account, fp, sessions, report)
+        run = Run(stack, plan, until_the_end.enter_context(Caller(stack, account.key)), sessions, report)
         with watched(bank, run.caller, outcome), failing(stack, plan, outcome):
             outcome.told = run.all_tasks(outcome)
         for session in sessions:
@@ -140,63 +143,43 @@ def watched(bank: Bank, caller: Caller, outcome: Outcome) -> Iterator[None]:
 # The tasks
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Of the REST API, who sends again, under the same key, what may succeed later."""
+def ended(caller: Caller, workflow_id: str) -> dict[str, Any]:
+    def status() -> dict[str, Any]:
+        return content(caller.persistently("GET", f"/api/workflow/{workflow_id}/status"))
 
-    stack: RunningStack
-    key: str
+    return eventually(status, lambda status: status["finishedAt"], PATIENCE_SECONDS, every=LOOK_SECONDS)
 
-    def persistently(self, method: str, path: str, *, key: str | None = None, **request: Any) -> dict[str, Any]:
-        headers = {"x-api-key": self.key, **({"Idempotency-Key": key} if key else {})}
 
-        def ask() -> httpx.Response:
-            return httpx.request(method, self.stack.url + path, headers=headers, timeout=60, **request)
+def log_of(caller: Caller, workflow_id: str) -> Log:
+    log, at, is_complete = {name: bytearray() for name in STREAMS}, 0, False
+    while not is_complete:
+        query = {"after": at, "limit": PAGE_BYTES}
+        page = content(caller.persistently("GET", f"/api/workflow/{workflow_id}/output", params=query))
+        for chunk in page["chunks"]:
+            is_text = chunk["encoding"] == "utf-8"
+            data = chunk["data"].encode() if is_text else base64.b64decode(chunk["data"])
+            assert chunk["offset"] == at, f"a chunk at {chunk['offset']}, where {at} was next"
+            log[chunk["stream"]] += data
+            at += len(data)
+        assert page["nextOffset"] == at
+        assert page["chunks"] or page["complete"], "a page of nothing before the end"
+        is_complete = page["complete"]
+    return {name: bytes(data) for name, data in log.items()}
 
-        answer = eventually(ask, lambda answer: answer.status_code < 500 and answer.status_code != 429, 120)
-        assert answer.is_success, answer.text
-        content: dict[str, Any] = answer.json()
-        return content
 
-    def credits(self) -> Money | None:
-        answer = httpx.get(f"{self.stack.url}/api/credits", headers={"x-api-key": self.key}, timeout=60)
-        return answer.json() if answer.status_code == 200 else None
-
-    def status(self, workflow_id: str) -> dict[str, Any]:
-        return self.persistently("GET", f"/api/workflow/{workflow_id}/status")
-
-    def ended(self, workflow_id: str) -> dict[str, Any]:
-        return eventually(lambda: self.status(workflow_id), lambda status: status["finishedAt"], PATIENCE_SECONDS)
-
-    def log(self, workflow_id: str) -> Log:
-        log, at, is_complete = {name: bytearray() for name in STREAMS}, 0, False
-        while not is_complete:
-            query = {"after": at, "limit": PAGE_BYTES}
-            page = self.persistently("GET", f"/api/workflow/{workflow_id}/output", params=query)
-            for chunk in page["chunks"]:
-                is_text = chunk["encoding"] == "utf-8"
-                data = chunk["data"].encode() if is_text else base64.b64decode(chunk["data"])
-                assert chunk["offset"] == at, f"a chunk at {chunk['offset']}, where {at} was next"
-                log[chunk["stream"]] += data
-                at += len(data)
-            assert page["nextOffset"] == at
-            assert page["chunks"] or page["complete"], "a page of nothing before the end"
-            is_complete = page["complete"]
-        return {name: bytes(data) for name, data in log.items()}
+def content(answer: httpx.Response) -> dict[str, Any]:
+    assert answer.is_success, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 @dataclass(frozen=True)
 class Run:
     stack: RunningStack
     plan: Plan
-    account: Account
-    fp: Filepath
+    caller: Caller
     sessions: list[Session]
     report: Report
-
-    @property
-    def caller(self) -> Caller:
-        return Caller(self.stack, self.account.key)
 
     def all_tasks(self, outcome: Outcome) -> dict[int, Told]:
         told: dict[int, Told] = {}
@@ -226,19 +209,19 @@ class Run:
         else:
             workflow_id = self.submit(task)
             self.cancel_in_time(task, workflow_id)
-        status = self.caller.ended(workflow_id)
-        return Told(workflow_id, status, self.caller.log(workflow_id), followed)
+        status = ended(self.caller, workflow_id)
+        return Told(workflow_id, status, log_of(self.caller, workflow_id), followed)
 
     def submit(self, task: PlannedTask) -> str:
         session_id = self.sessions[task.place].id
         body = {"sessionId": session_id, "task": task.command, "timeoutSeconds": task.timeout_seconds}
         key = f"chaos-{task.number}"
-        return str(self.caller.persistently("POST", "/api/orchestrator", json=body, key=key)["workflowId"])
+        return str(content(self.caller.persistently("POST", "/api/orchestrator", json=body, key=key))["workflowId"])
 
     def cancel_in_time(self, task: PlannedTask, workflow_id: str) -> None:
         if task.ending == "cancelled":
             time.sleep(task.cancelled_after)
-            self.caller.persistently("POST", f"/api/workflow/{workflow_id}/cancel")
+            content(self.caller.persistently("POST", f"/api/workflow/{workflow_id}/cancel"))
 
 
 # What was not the truth

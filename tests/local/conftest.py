@@ -20,6 +20,12 @@ from local.steps import Failure
 from tests.local.emulators import RUNTIME, Deployed, Emulator, answers, eventually, free_port
 
 TEMPLATE = Path(__file__).with_name("template.yaml")
+LONGEST = "test_sam_local.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that nobody waits for it alone at the end."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
 
 
 def _running(directory: Path, program: str) -> Iterator[Emulator]:

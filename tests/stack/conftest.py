@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from filepath.aws.table import Key
 from filepath_sdk import Filepath, Session
@@ -50,6 +51,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=[item for item in items if _is_again(item)])
     items[:] = [item for item in items if not _is_again(item)]
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+class EachKindByItself(LoadScopeScheduling):  # type: ignore[misc]  # published without types
+    """Gives all tests of one kind of sandboxes to one process, and so to one stack.
+
+    xdist's own groups are of no effect with the node ids of pytest 9.2: pytest-xdist#1386."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((kind for kind in KINDS if f"[{kind}" in nodeid), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return EachKindByItself(config, log)
 
 
 def _is_again(item: pytest.Item) -> bool:
@@ -204,7 +218,7 @@ once = pytest.mark.once
 """For tests of what is the same whatever the sandboxes are: run with the kind that every machine has."""
 
 
-@pytest.fixture(scope="session", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+@pytest.fixture(scope="session", params=KINDS)
 def sandboxes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the sandboxes are: a test of a stack is run with each kind, unless it says `once`. The kinds are run side by
     side. The image is built before it is timed."""
@@ -266,10 +280,12 @@ def session(fp: Filepath) -> Iterator[Session]:
         yield session
 
 
-def eventually(look: Callable[[], T], wanted: Callable[[T], object] = bool, seconds: float = 60) -> T:
+def eventually(
+    look: Callable[[], T], wanted: Callable[[T], object] = bool, seconds: float = 60, *, every: float = 0.25
+) -> T:
     """What `look` sees once it is as wanted. For what the platform does by itself and tells no test of."""
     deadline = time.monotonic() + seconds
-    for pause in itertools.chain([0.05] * 20, itertools.repeat(0.25)):
+    for pause in itertools.chain([0.05] * 20, itertools.repeat(every)):
         seen = look()
         if wanted(seen):
             return seen

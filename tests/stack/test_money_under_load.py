@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import httpx
 import pytest
 
-from tests.stack.bank import Bank, Money, Watch
+from tests.stack.bank import Bank, Watch
+from tests.stack.caller import Caller
 from tests.stack.conftest import Account, RunningStack, eventually, once
 
 TASKS = 100
@@ -31,42 +31,17 @@ ONE_OF_FIVE = {
 SEED = 11
 
 
-@dataclass(frozen=True)
-class Caller:
-    """A client of the REST API that does as the contract says: sends what may succeed later again, under one key."""
+def submit(caller: Caller, number: int, session_id: str) -> httpx.Response:
+    """202 or 402."""
+    command = f"until [ -e go ]; do sleep 1; done; echo task {number}; exit {number % 3}"
+    body = {"sessionId": session_id, "task": command, "timeoutSeconds": HOLD * 60, "metadata": {"n": str(number)}}
+    return caller.persistently("POST", "/api/orchestrator", json=body, key=f"task-{number}")
 
-    stack: RunningStack
-    key: str
 
-    def submit(self, number: int, session_id: str) -> httpx.Response:
-        """202 or 402."""
-        command = f"until [ -e go ]; do sleep 1; done; echo task {number}; exit {number % 3}"
-        body = {"sessionId": session_id, "task": command, "timeoutSeconds": HOLD * 60, "metadata": {"n": str(number)}}
-        return self.persistently("POST", "/api/orchestrator", json=body, key=f"task-{number}")
-
-    def submit_once_there_is_money(self, number: int, session_id: str) -> str:
-        def ask() -> httpx.Response:
-            return self.submit(number, session_id)
-
-        answer = eventually(ask, lambda answer: answer.status_code != 402, 150)
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["workflowId"])
-
-    def persistently(self, method: str, path: str, *, key: str | None = None, **request: Any) -> httpx.Response:
-        headers = {"x-api-key": self.key, **({"Idempotency-Key": key} if key else {})}
-
-        def ask() -> httpx.Response:
-            return httpx.request(method, self.stack.url + path, headers=headers, timeout=60, **request)
-
-        def is_an_answer(answer: httpx.Response) -> bool:
-            """None is the gateway's own words, where a function died."""
-            return answer.status_code < 500 and answer.status_code != 429
-
-        return eventually(ask, is_an_answer, 150)
-
-    def credits(self) -> Money | None:
-        answer = httpx.get(f"{self.stack.url}/api/credits", headers={"x-api-key": self.key}, timeout=60)
-        return answer.json() if answer.status_code == 200 else None
+def submit_once_there_is_money(caller: Caller, number: int, session_id: str) -> str:
+    answer = eventually(lambda: submit(caller, number, session_id), lambda answer: answer.status_code != 402, 150)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["workflowId"])
 
 
 @pytest.fixture
@@ -109,14 +84,14 @@ def failing(stack: RunningStack) -> Iterator[None]:
 def test_the_money_adds_up_at_every_moment_none_is_refused_wrongly_and_none_stuck(
     stack: RunningStack, account: Account, bank: Bank, sessions: list[str]
 ) -> None:
-    caller = Caller(stack, account.key)
     places = [sessions[number % SESSIONS] for number in range(TASKS)]
     with ExitStack() as during:
+        caller = during.enter_context(Caller(stack, account.key))
         during.enter_context(failing(stack))
         in_the_table = during.enter_context(Watch(bank.money))
         over_rest = during.enter_context(Watch(caller.credits))
         threads = during.enter_context(ThreadPoolExecutor(CALLERS))
-        answers = list(threads.map(caller.submit, range(TASKS), places))
+        answers = list(threads.map(partial(submit, caller), range(TASKS), places))
 
         # None is over, so what is available has only fallen: who was refused was refused rightly.
         refused = [number for number, answer in enumerate(answers) if answer.status_code == 402]
@@ -128,7 +103,8 @@ def test_the_money_adds_up_at_every_moment_none_is_refused_wrongly_and_none_stuc
         for session_id in sessions:
             body = {"sessionId": session_id, "task": "touch go", "timeoutSeconds": 60}
             assert caller.persistently("POST", "/api/orchestrator", json=body, key=session_id).status_code == 202
-        late = list(threads.map(caller.submit_once_there_is_money, refused, [places[each] for each in refused]))
+        in_time = partial(submit_once_there_is_money, caller)
+        late = list(threads.map(in_time, refused, [places[each] for each in refused]))
         eventually(lambda: bank.money()["held"], lambda held: held == 0, 240)
 
     assert (in_the_table.wrong, over_rest.wrong) == ([], [])
