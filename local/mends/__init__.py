@@ -15,6 +15,7 @@ from local.mends import (
     cold_starts,
     definitions,
     executions,
+    expressions,
     failing_calls,
     function_logs,
     layers,
@@ -41,6 +42,7 @@ def apply(home: Home) -> None:
     cold_starts.apply()
     definitions.apply()
     executions.apply()
+    expressions.apply()
     layers.apply(home.layers)
     payloads.apply()
     prompt_starts.apply()
