@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import socket
+import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 from benchmarks.agent.runtime import Receive, Result, Runtime, RuntimeFailedError, port_accepts
 
 TOOLS = Path(__file__).parents[2] / ".tools"
+REUSED_SECONDS = 2
+"""uvicorn closes a connection that nothing came over for 5 s, maybe just as the next request is on its way."""
 
 
 class HttpRuntime(Runtime):
@@ -28,7 +31,8 @@ class HttpRuntime(Runtime):
     def __init__(self) -> None:
         super().__init__()
         self._port = _free_port()
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []
+        # The last is when it was last used.
 
     @classmethod
     def is_installed(cls) -> bool:
@@ -60,7 +64,7 @@ class HttpRuntime(Runtime):
         return Result(reply.get("exit_code"))
 
     async def stop(self) -> None:
-        for _, writer in self._idle:
+        for _, writer, _ in self._idle:
             writer.close()
         await super().stop()
 
@@ -73,7 +77,7 @@ class HttpRuntime(Runtime):
         writer.write("\r\n".join(head).encode() + content)
         status, reply = await _read_reply(reader)
         if status == 200:
-            self._idle.append((reader, writer))
+            self._idle.append((reader, writer, time.monotonic()))
         else:
             writer.close()
             raise RuntimeFailedError(f"{status} {reply[:200].decode(errors='replace')}")
@@ -82,9 +86,10 @@ class HttpRuntime(Runtime):
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._idle:
-            reader, writer = self._idle.pop()
-            if not reader.at_eof():
+            reader, writer, since = self._idle.pop()
+            if time.monotonic() - since < REUSED_SECONDS and not reader.at_eof():
                 return reader, writer
+            writer.close()
         return await asyncio.open_connection("127.0.0.1", self._port, limit=64 * 1024 * 1024)
 
 
