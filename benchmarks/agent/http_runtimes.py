@@ -31,8 +31,8 @@ class HttpRuntime(Runtime):
     def __init__(self) -> None:
         super().__init__()
         self._port = _free_port()
+        # With the time of their last use.
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []
-        # The last is when it was last used.
 
     @classmethod
     def is_installed(cls) -> bool:

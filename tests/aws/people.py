@@ -34,6 +34,16 @@ class Platform:
     clock: Clock
     scenes: tuple[str, ...] = ()
     """What was made of it so far by fixtures; see scenes.py."""
+    left_off: tuple[int, int, int] = field(init=False)
+    """The moment at which the last of them was over."""
+
+    def __post_init__(self) -> None:
+        self.left_off = self.moment
+
+    @property
+    def moment(self) -> tuple[int, int, int]:
+        """How far it has come: requests, calls, and milliseconds of its clock."""
+        return len(self.wire.seen), len(self.wire.calls), self.clock.now_ms - self.clock.begun_ms
 
     def person(self, email: str, credits_granted: int = 100) -> Person:
         """Somebody with an account and a key that may do all. (Signing up over REST costs 100 ms of argon2.)"""

@@ -1,8 +1,8 @@
 """What fixtures make of a stack is made once in a process and put back for each further test: making it takes most of
 the time of most tests.
 
-Only what began where it begins now is put back: after the same scenes, with no request and no look at the clock in
-between. All else is made anew.
+Only what begins where the scene before it left off is put back. After any other request or look at the clock it is made
+anew, and not kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import copy
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from filepath.aws import clients
 from tests.aws.people import Person, Platform
@@ -22,20 +22,6 @@ Item = dict[str, Any]
 TABLE = "filepath"
 BATCH = 25
 """DynamoDB's limit of writes in one request."""
-
-
-class Moment(NamedTuple):
-    """How far a stack has come: in a test that did the same, all of it is the same."""
-
-    scenes: tuple[str, ...]
-    requests: int
-    calls: int
-    elapsed_ms: int
-
-    @classmethod
-    def of(cls, platform: Platform) -> Moment:
-        wire, clock = platform.wire, platform.clock
-        return cls(platform.scenes, len(wire.seen), len(wire.calls), clock.now_ms - clock.begun_ms)
 
 
 @dataclass
@@ -60,7 +46,8 @@ class Scene:
         return copy.deepcopy(self.made, {id(self.platform): platform})
 
 
-_scenes: dict[tuple[str, Moment], Scene] = {}
+_scenes: dict[tuple[str, ...], Scene] = {}
+"""By their names, in the order in which they were played."""
 
 
 def played_once(make: Callable[P, T]) -> Callable[P, T]:
@@ -78,15 +65,17 @@ def played_once(make: Callable[P, T]) -> Callable[P, T]:
 
 def scene(name: str, platform: Platform, make: Callable[[], T]) -> T:
     """What `make` returns, with all that comes of it in the table and on the wire."""
-    moment = Moment.of(platform)
-    known = _scenes.get((name, moment))
+    if platform.moment != platform.left_off:
+        return make()
+    platform.scenes = (*platform.scenes, name)
+    known = _scenes.get(platform.scenes)
     if known:
         made: T = known.put_back(platform)
     else:
         before = _items(platform)
         made = make()
-        _scenes[name, moment] = _kept(platform, made, before)
-    platform.scenes = (*platform.scenes, name)
+        _scenes[platform.scenes] = _kept(platform, made, before)
+    platform.left_off = platform.moment
     return made
 
 
